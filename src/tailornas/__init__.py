@@ -1,0 +1,5 @@
+"""TailorNAS: architecture search for long-tailed image data."""
+
+from tailornas.version import __version__
+
+__all__ = ["__version__"]

@@ -1,0 +1,63 @@
+"""Every exception a user can meet.
+
+A message is one line: what was expected, what came, how to mend it. The command line prints that line and exits
+with code 2; a Python caller catches :class:`TailorNASError` or the named subclass.
+"""
+
+__all__ = [
+    "ArchitectureError",
+    "ConfigError",
+    "DataError",
+    "DiskError",
+    "DivergenceError",
+    "LimitError",
+    "RunFolderError",
+    "TailorNASError",
+    "UnknownNameError",
+]
+
+
+class TailorNASError(Exception):
+    """Base of every error that names a mistake in the input rather than a defect of the program."""
+
+
+class ConfigError(TailorNASError):
+    """A configuration value is unknown, of the wrong type, out of range or contradicts another."""
+
+
+class UnknownNameError(ConfigError):
+    """A name was looked up (a loss, a space, a data source) and is not known.
+
+    Args:
+        kind: what was looked up, in the singular: ``"loss"``.
+        name: the name that came.
+        known: every name that would have been accepted.
+    """
+
+    def __init__(self, kind: str, name: str, known: "list[str] | tuple[str, ...]") -> None:
+        super().__init__(f"unknown {kind} {name!r}: expected one of {', '.join(sorted(known))}")
+        self.kind, self.name, self.known = kind, name, tuple(known)
+
+
+class DataError(TailorNASError):
+    """Images, labels or class counts cannot be used as they are."""
+
+
+class ArchitectureError(TailorNASError):
+    """An architecture, its text form or a search space is malformed."""
+
+
+class LimitError(TailorNASError):
+    """No architecture of the space meets the limits."""
+
+
+class DivergenceError(TailorNASError):
+    """A loss became NaN or infinite; says the step and the learning rate."""
+
+
+class RunFolderError(TailorNASError):
+    """A run folder belongs to another project, another version or another running process."""
+
+
+class DiskError(TailorNASError):
+    """A file could not be written: the disk is full or the folder is read-only."""
