@@ -1,1 +1,38 @@
-"""training."""
+"""Fitting weights: the training loop, the supernet, one network, and running what came of it."""
+
+from tailornas.training.device import DeviceConfig, make_fabric, native_bf16
+from tailornas.training.inference import predict, recalibrate
+from tailornas.training.loop import (
+    EpochBatches,
+    Fitted,
+    OptimizerConfig,
+    Position,
+    Step,
+    fit,
+    learning_rate_at,
+    make_optimizer,
+)
+from tailornas.training.standalone import TrainConfig, train
+from tailornas.training.supernet import PretrainConfig, pretrain
+from tailornas.training.throughput import images_per_second
+
+__all__ = [
+    "DeviceConfig",
+    "EpochBatches",
+    "Fitted",
+    "OptimizerConfig",
+    "Position",
+    "PretrainConfig",
+    "Step",
+    "TrainConfig",
+    "fit",
+    "images_per_second",
+    "learning_rate_at",
+    "make_fabric",
+    "make_optimizer",
+    "native_bf16",
+    "predict",
+    "pretrain",
+    "recalibrate",
+    "train",
+]

@@ -1,0 +1,52 @@
+"""Scoring candidates with the adapted supernet: inherited weights, recalibrated batch norm, balanced accuracy."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import final
+
+from lightning_fabric import Fabric
+from torch import Tensor
+
+from tailornas.metrics import balanced_accuracy, confusion
+from tailornas.spaces import SearchSpace
+from tailornas.training import predict, recalibrate
+from tailornas.types import Architecture
+
+__all__ = ["Score", "score"]
+
+Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]
+"""Starts a pass over fixed batches of ``(images, labels)``."""
+
+
+@final
+@dataclass(frozen=True)
+class Score:
+    """Balanced accuracy on the selection split, and the standard error that its few tail images leave."""
+
+    balanced_accuracy: float
+    standard_error: float
+
+
+def score(
+    fabric: Fabric,
+    space: SearchSpace,
+    architecture: Architecture,
+    calibration: Batches,
+    selection: Batches,
+    classes: int,
+) -> Score:
+    """Scores one architecture with the supernet's weights, which stay as they are.
+
+    Args:
+        fabric: device and precision.
+        space: the adapted supernet.
+        architecture: the candidate.
+        calibration: training images, for the batch-norm statistics.
+        selection: the selection split.
+        classes: number of classes.
+    """
+    network = space.derive(architecture, weights=True)
+    recalibrate(fabric, network, calibration())
+    logits, targets = predict(fabric, network, selection())
+    value, error = balanced_accuracy(confusion(logits.argmax(1), targets, classes))
+    return Score(value, error)

@@ -1,0 +1,85 @@
+"""What a candidate costs, what it may cost, and whether any architecture can meet that."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from tailornas.errors import LimitError
+from tailornas.seeding import generator
+from tailornas.spaces import SearchSpace
+from tailornas.types import Architecture
+
+__all__ = ["Costs", "Limits", "check_reachable"]
+
+
+@final
+@dataclass(frozen=True)
+class Costs:
+    """Parameters, multiply-accumulates of one image, and milliseconds of one image where they are limited."""
+
+    params: int
+    macs: int
+    latency_ms: float | None = None
+
+
+@final
+class Limits(BaseModel):
+    """Largest allowed costs; none: free."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    macs: int | None = Field(None, gt=0, description="multiply-accumulates of one image")
+    params: int | None = Field(None, gt=0, description="parameters")
+    latency_ms: float | None = Field(None, gt=0, description="measured milliseconds of one image on this device")
+
+    def violations(self, costs: Costs) -> list[float]:
+        """By which share each limit is exceeded; zero or less where it is met. One number a limit that is set."""
+        pairs = ((costs.macs, self.macs), (costs.params, self.params), (costs.latency_ms, self.latency_ms))
+        return [cost / limit - 1 for cost, limit in pairs if limit is not None and cost is not None]
+
+
+def check_reachable(
+    space: SearchSpace, costs: Callable[[Architecture], Costs], limits: Limits, seed: int
+) -> None:
+    """Makes sure that some valid architecture meets all limits, before anything expensive starts.
+
+    Descends from a few random architectures, one decision at a time, towards the least violation.
+
+    Raises:
+        LimitError: none was found; says the smallest cost that was.
+    """
+    rng = generator(seed, "limits")
+    closest: tuple[float, Costs] | None = None
+    for _ in range(3):
+        here = space.sample(rng)
+        while True:
+            over = _violation(limits, costs(here))
+            if over <= 0:
+                return
+            neighbours = [n for n in space.neighbours(here) if space.valid(n)]
+            best = min(neighbours, key=lambda n: _violation(limits, costs(n)))
+            if _violation(limits, costs(best)) >= over:
+                break
+            here = best
+        if closest is None or over < closest[0]:
+            closest = over, costs(here)
+    assert closest is not None
+    smallest = closest[1]
+    found = {
+        "MACs": (limits.macs, smallest.macs),
+        "parameters": (limits.params, smallest.params),
+        "ms": (limits.latency_ms, smallest.latency_ms),
+    }
+    wanted = ", ".join(f"{limit:,} {unit}" for unit, (limit, _) in found.items() if limit is not None)
+    least = ", ".join(
+        f"{cost:,.6g} {unit}" if isinstance(cost, float) else f"{cost:,} {unit}"
+        for unit, (limit, cost) in found.items()
+        if limit is not None
+    )
+    raise LimitError(f"no architecture of the space meets the limit of {wanted}: the smallest found has {least}")
+
+
+def _violation(limits: Limits, costs: Costs) -> float:
+    return max(limits.violations(costs), default=0.0)

@@ -1,0 +1,55 @@
+"""Device and precision, through Lightning Fabric."""
+
+from typing import Literal, final
+
+import torch
+from lightning_fabric import Fabric
+from pydantic import BaseModel, ConfigDict, Field
+
+from tailornas.errors import ConfigError
+
+__all__ = ["DeviceConfig", "make_fabric", "native_bf16"]
+
+
+@final
+class DeviceConfig(BaseModel):
+    """Where and how numbers are computed."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: the best there is")
+    precision: Literal["auto", "fp32", "bf16"] = Field(
+        "auto", description="auto: bf16 autocast where the processor multiplies bf16 natively, else fp32"
+    )
+    threads: int | None = Field(None, ge=1, description="CPU threads; none: one a core")
+
+
+def native_bf16(accelerator: str) -> bool:
+    """Whether bf16 autocast pays on this device: CPUs with AMX or AVX512-BF16, and GPUs that support it.
+
+    On a CPU without them bf16 convolutions are emulated, and slower than fp32.
+    """
+    if accelerator == "cuda":
+        return torch.cuda.is_bf16_supported(including_emulation=False)
+    if accelerator == "cpu":
+        capabilities = torch.cpu.get_capabilities()
+        return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") or capabilities.get("bf16"))
+    return False
+
+
+def make_fabric(config: DeviceConfig) -> Fabric:
+    """One device with the configured precision; sets the number of CPU threads.
+
+    Raises:
+        ConfigError: the accelerator is not there.
+    """
+    if config.threads is not None:
+        torch.set_num_threads(config.threads)
+    try:
+        kind = Fabric(accelerator=config.accelerator, devices=1).device.type
+    except RuntimeError as error:
+        raise ConfigError(
+            f"device.accelerator {config.accelerator!r} is not available on this machine: use 'auto' or 'cpu'"
+        ) from error
+    bf16 = config.precision == "bf16" or (config.precision == "auto" and native_bf16(kind))
+    return Fabric(accelerator=kind, devices=1, precision="bf16-mixed" if bf16 else "32-true")

@@ -1,0 +1,48 @@
+"""Running a finished network: predictions, and batch-norm statistics fitted to the images it will see."""
+
+from collections.abc import Iterable
+
+import torch
+from lightning_fabric import Fabric
+from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _BatchNorm
+
+__all__ = ["predict", "recalibrate"]
+
+
+@torch.inference_mode()
+def recalibrate(fabric: Fabric, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> None:
+    """Replaces the running statistics of every batch norm by their averages over ``batches``, in place.
+
+    A supernet's running statistics mix those of all paths; a path's accuracy means nothing under them (Guo et al.
+    2020, 1904.00420, section 3.4). Statistics are averaged over batches with equal weight.
+    """
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    momenta = [norm.momentum for norm in norms]
+    for norm in norms:
+        norm.reset_running_stats()
+        norm.momentum = None  # torch's cumulative average
+    network.train()
+    for images, _ in batches:
+        with fabric.autocast():
+            network(images)
+    for norm, momentum in zip(norms, momenta, strict=True):
+        norm.momentum = momentum
+
+
+@torch.inference_mode()
+def predict(
+    fabric: Fabric, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
+) -> tuple[Tensor, Tensor]:
+    """Runs ``network`` in evaluation mode over ``batches``.
+
+    Returns:
+        float32 logits ``(images, classes)`` and int64 targets ``(images,)``, on the CPU.
+    """
+    network.eval()
+    logits, targets = [], []
+    for images, labels in batches:
+        with fabric.autocast():
+            logits.append(network(images).float().cpu())
+        targets.append(labels.cpu())
+    return torch.cat(logits), torch.cat(targets)

@@ -1,0 +1,215 @@
+"""The training loop. There is one: every strategy hands it a step and gets its weights fitted, logged and resumable."""
+
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol, final
+
+import torch
+from lightning_fabric import Fabric
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor, nn
+
+from tailornas.errors import DivergenceError
+from tailornas.types import Stage
+
+__all__ = ["EpochBatches", "Fitted", "OptimizerConfig", "Position", "Step", "fit", "learning_rate_at", "make_optimizer"]
+
+
+class Position(NamedTuple):
+    """Where in training a step is."""
+
+    step: int
+    """Steps taken before this one, over all epochs: a seed for what is random a step."""
+    progress: float
+    """Share of the training that is done, in [0, 1)."""
+
+
+Step = Callable[[Tensor, Tensor, Position], Tensor]
+"""``(images, labels, position) -> scalar loss``; runs under the precision's autocast."""
+
+
+class EpochBatches(Protocol):
+    """What the loop needs of its data: see :class:`tailornas.data.Batches`."""
+
+    def __len__(self) -> int: ...
+
+    def epoch(self, index: int, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
+        """The batches of epoch ``index`` of ``epochs``."""
+        ...
+
+
+@final
+class OptimizerConfig(BaseModel):
+    """Stochastic gradient descent with momentum, linear warm-up and cosine decay to zero."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    learning_rate: float = Field(0.1, gt=0, description="peak learning rate")
+    momentum: float = Field(0.9, ge=0, lt=1)
+    weight_decay: float = Field(5e-4, ge=0, description="L2 penalty; not on biases and norms")
+    nesterov: bool = True
+    warmup: float = Field(0.05, ge=0, lt=1, description="share of training with a rising learning rate")
+    clip_norm: float | None = Field(5.0, gt=0, description="largest gradient norm; none: unclipped")
+
+
+@final
+@dataclass(frozen=True)
+class Fitted:
+    """What a training came to."""
+
+    epochs: int
+    """Epochs done; fewer than asked for if the stage ran out of time."""
+    loss: float
+    """Mean loss of the last epoch."""
+    seconds: float
+    """Seconds spent in epochs, over all starts."""
+    images_per_second: float
+    """Throughput over those seconds."""
+
+    def values(self) -> dict[str, float | int]:
+        """As JSON values."""
+        return {
+            "epochs": self.epochs,
+            "loss": self.loss,
+            "seconds": self.seconds,
+            "images_per_second": self.images_per_second,
+        }
+
+
+def learning_rate_at(config: OptimizerConfig, step: int, steps: int) -> float:
+    """Learning rate of step ``step`` of ``steps``: linear warm-up, then half a cosine to zero (SGDR, 1608.03983)."""
+    warmup = round(config.warmup * steps)
+    if step < warmup:
+        return config.learning_rate * (step + 1) / warmup
+    return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
+
+
+def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.SGD:
+    """SGD on ``module``'s parameters; vectors (biases, batch-norm scales) are not decayed."""
+    decayed, free = [], []
+    for parameter in module.parameters():
+        if parameter.requires_grad:
+            (decayed if parameter.ndim > 1 else free).append(parameter)
+    groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
+    return torch.optim.SGD(
+        [group for group in groups if group["params"]],
+        lr=config.learning_rate,
+        momentum=config.momentum,
+        nesterov=config.nesterov and config.momentum > 0,
+        fused=True,
+    )
+
+
+def fit(
+    fabric: Fabric,
+    module: nn.Module,
+    step: Step,
+    batches: EpochBatches,
+    *,
+    epochs: int,
+    optimizer: OptimizerConfig,
+    stage: Stage,
+) -> Fitted:
+    """Fits the parameters of ``module`` by ``step``, epoch by epoch, from the stage's last checkpoint on.
+
+    Nothing random is drawn here: ``batches`` and ``step`` draw by position, so a resumed training ends with the bits
+    of one that was never interrupted. Losses stay on the device until the epoch ends.
+
+    Args:
+        fabric: device and precision.
+        module: what is trained, and what a checkpoint holds; on the device already.
+        step: computes the loss of one batch, forward only.
+        batches: the data, an epoch at a time.
+        epochs: how many epochs; at least 1.
+        optimizer: its settings.
+        stage: checkpoints, log and progress.
+
+    Raises:
+        DivergenceError: a loss was NaN or infinite; the last epoch's checkpoint is kept.
+    """
+    sgd = make_optimizer(module, optimizer)
+    parameters = [p for group in sgd.param_groups for p in group["params"]]
+    steps = len(batches) * epochs
+    first, seconds, images_seen, mean_loss = 0, 0.0, 0, math.nan
+    if (state := stage.restore()) is not None:
+        module.load_state_dict(state["module"])
+        sgd.load_state_dict(state["optimizer"])
+        first, seconds, images_seen, mean_loss = state["epoch"], state["seconds"], state["images"], state["loss"]
+        if state["stopped"]:
+            return _fitted(first, mean_loss, seconds, images_seen)
+    losses = torch.zeros(len(batches), device=fabric.device)
+
+    for epoch in range(first, epochs):
+        started = time.perf_counter()
+        epoch_images = 0
+        module.train()
+        for index, (images, labels) in enumerate(batches.epoch(epoch, epochs)):
+            done = epoch * len(batches) + index
+            rate = learning_rate_at(optimizer, done, steps)
+            for group in sgd.param_groups:
+                group["lr"] = rate
+            with fabric.autocast():
+                loss = step(images, labels, Position(done, done / steps))
+            sgd.zero_grad(set_to_none=True)
+            fabric.backward(loss)
+            if optimizer.clip_norm is not None:
+                nn.utils.clip_grad_norm_(parameters, optimizer.clip_norm, foreach=True)
+            sgd.step()
+            losses[index] = loss.detach()
+            epoch_images += len(labels)
+            if index % 16 == 0:
+                stage.progress(done, steps, "steps", epoch=f"{epoch + 1}/{epochs}")
+        _refuse_divergence(losses, epoch, len(batches), steps, optimizer)
+        mean_loss = float(losses.mean())
+        epoch_seconds = time.perf_counter() - started
+        seconds += epoch_seconds
+        images_seen += epoch_images
+        stopped = epoch + 1 < epochs and stage.overdue(epoch_seconds)
+        stage.log(
+            epoch=epoch + 1,
+            loss=mean_loss,
+            learning_rate=rate,
+            seconds=epoch_seconds,
+            images_per_second=epoch_images / epoch_seconds,
+        )
+        stage.save(
+            {
+                "module": module.state_dict(),
+                "optimizer": sgd.state_dict(),
+                "epoch": epoch + 1,
+                "loss": mean_loss,
+                "seconds": seconds,
+                "images": images_seen,
+                "stopped": stopped,
+            }
+        )
+        stage.progress(
+            (epoch + 1) * len(batches),
+            steps,
+            "steps",
+            epoch=f"{epoch + 1}/{epochs}",
+            loss=f"{mean_loss:.3f}",
+            images=f"{epoch_images / epoch_seconds:,.0f}/s",
+        )
+        if stopped:
+            return _fitted(epoch + 1, mean_loss, seconds, images_seen)
+    return _fitted(epochs, mean_loss, seconds, images_seen)
+
+
+def _fitted(epochs: int, loss: float, seconds: float, images: int) -> Fitted:
+    return Fitted(epochs, loss, seconds, images / seconds if seconds else 0.0)
+
+
+def _refuse_divergence(losses: Tensor, epoch: int, length: int, steps: int, optimizer: OptimizerConfig) -> None:
+    bad = torch.nonzero(~torch.isfinite(losses))
+    if len(bad):
+        index = int(bad[0])
+        step = epoch * length + index
+        rate = learning_rate_at(optimizer, step, steps)
+        raise DivergenceError(
+            f"the loss became {float(losses[index])} at step {step + 1} of {steps} (epoch {epoch + 1}, learning rate "
+            f"{rate:.4g}): the checkpoint of epoch {epoch} is kept; lower optimizer.learning_rate and start again"
+        )
+
