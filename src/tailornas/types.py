@@ -1,7 +1,7 @@
 """Frozen values, and the two protocols, that folders share."""
 
 from abc import ABC
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol, Self, final
 
@@ -17,6 +17,7 @@ __all__ = [
     "Detached",
     "Images",
     "Normalization",
+    "Run",
     "SelectionSplit",
     "Split",
     "Stage",
@@ -248,6 +249,36 @@ class Stage(Protocol):
 
     def overdue(self, next_seconds: float) -> bool:
         """Whether work that takes ``next_seconds`` more would end after the stage's time is up."""
+        ...
+
+
+class Run(Protocol):
+    """A run folder, as a method sees it: results of stages that are there already are not computed again."""
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds the run has been at work, over all starts."""
+        ...
+
+    def stage(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        compute: Callable[["Stage"], Artifact],
+        until: float | None = None,
+    ) -> Artifact:
+        """The result of ``compute``, from the folder if it was computed with the same inputs before.
+
+        Args:
+            name: the stage's name and folder.
+            inputs: JSON values; everything that the result depends on.
+            compute: the stage.
+            until: value of :attr:`elapsed` after which :meth:`Stage.overdue` says so.
+        """
+        ...
+
+    def note(self, text: str) -> None:
+        """Tells the user, on the terminal and in the report."""
         ...
 
 

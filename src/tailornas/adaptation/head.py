@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from tailornas.heads import build_head
 from tailornas.losses import class_weights
 from tailornas.seeding import generator
-from tailornas.spaces import SearchSpace
+from tailornas.spaces import Backbone, SearchSpace
 from tailornas.training import EpochBatches, Fitted, OptimizerConfig, Position, fit
 from tailornas.types import ClassCounts, Stage
 
@@ -35,7 +35,7 @@ class HeadConfig(BaseModel):
 
 def adapt_head(
     fabric: Fabric,
-    space: SearchSpace,
+    space: SearchSpace[Backbone],
     batches: EpochBatches,
     counts: ClassCounts,
     *,

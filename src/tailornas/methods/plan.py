@@ -6,7 +6,15 @@ from typing import Any, final
 
 from tailornas.errors import ConfigError
 
-__all__ = ["MOST_EPOCHS", "SearchPlan", "TrainPlan", "plan_search", "plan_training"]
+__all__ = [
+    "DEFAULT_EPOCHS",
+    "MOST_EPOCHS",
+    "SearchPlan",
+    "TrainPlan",
+    "measuring_seconds",
+    "plan_search",
+    "plan_training",
+]
 
 DEFAULT_EPOCHS: Mapping[str, int] = {"pretrain": 100, "adapt": 20, "generations": 10, "train": 100}
 """What a run without a time limit does."""
@@ -20,6 +28,18 @@ SHARES: Mapping[str, float] = {"pretrain": 0.33, "adapt": 0.05, "generations": 0
 USABLE = 0.90
 """Share of the time limit that is planned; the rest covers test, report and a machine that slows down."""
 
+SLACK = 0.05
+"""Share of the time limit by which a stage before the final training may overrun its plan."""
+
+MEASURING = 0.015
+"""Share of the time limit that each of the four measurements of throughput may take."""
+
+LONGEST_MEASUREMENT = 8.0
+"""Seconds that are enough for one."""
+
+LATEST = 0.96
+"""Share of the time limit after which no epoch of the final training may end."""
+
 
 @final
 @dataclass(frozen=True)
@@ -32,6 +52,9 @@ class SearchPlan:
     pretrain_rate: float | None = None
     adapt_rate: float | None = None
     candidate_seconds: float | None = None
+    pretrain_until: float | None = None
+    """Seconds of the run after which the stage stops at the end of an epoch, whatever was planned."""
+    adapt_until: float | None = None
 
     def values(self) -> dict[str, Any]:
         """As JSON values."""
@@ -46,7 +69,99 @@ class TrainPlan:
     epochs: int
     found_rate: float | None = None
     baseline_rate: float | None = None
+    found_until: float | None = None
+    """Seconds of the run after which the stage stops at the end of an epoch, whatever was planned."""
+    baseline_until: float | None = None
 
     def values(self) -> dict[str, Any]:
         """As JSON values."""
         return asdict(self)
+
+
+def measuring_seconds(limit: float) -> float:
+    """How long one throughput is measured under a time limit in seconds."""
+    return min(LONGEST_MEASUREMENT, MEASURING * limit)
+
+
+def plan_search(
+    limit: float,
+    elapsed: float,
+    *,
+    fixed: Mapping[str, int | None],
+    source_images: int,
+    target_images: int,
+    population: int,
+    pretrain_rate: float,
+    adapt_rate: float,
+    candidate_seconds: float,
+) -> SearchPlan:
+    """Plans the stages before the final training by their share of the time limit.
+
+    Args:
+        limit: the time limit in seconds.
+        elapsed: seconds of it that are gone.
+        fixed: epochs (``pretrain``, ``adapt``) and ``generations`` that the user set; None: to be planned.
+        source_images: images an epoch of pre-training.
+        target_images: images an epoch of adaptation.
+        population: candidates a generation.
+        pretrain_rate: measured images a second of supernet training.
+        adapt_rate: measured images a second of head adaptation.
+        candidate_seconds: measured seconds to score one candidate.
+
+    Raises:
+        ConfigError: one epoch does not fit; says how long the limit must be.
+    """
+    unit_seconds = {
+        "pretrain": source_images / pretrain_rate,
+        "adapt": target_images / adapt_rate,
+        "generations": population * candidate_seconds,
+    }
+    available = USABLE * limit - elapsed
+    shortest = max((unit_seconds[name] / SHARES[name] for name in SHARES if fixed[name] is None), default=0.0)
+    if shortest > available:
+        raise ConfigError(
+            f"a time limit of {limit:.0f} s is too short for this data on this machine: "
+            f"give at least {(shortest + elapsed) / USABLE:.0f} s, a smaller image size or fewer images"
+        )
+    units, until, clock = {}, {}, elapsed
+    for name, share in SHARES.items():
+        chosen = fixed[name]
+        units[name] = chosen or max(1, min(MOST_EPOCHS[name], int(share * available / unit_seconds[name])))
+        clock += units[name] * unit_seconds[name]
+        until[name] = clock + SLACK * limit
+    return SearchPlan(
+        pretrain_epochs=units["pretrain"],
+        adapt_epochs=units["adapt"],
+        generations=units["generations"],
+        pretrain_rate=pretrain_rate,
+        adapt_rate=adapt_rate,
+        candidate_seconds=candidate_seconds,
+        pretrain_until=until["pretrain"],
+        adapt_until=until["adapt"],
+    )
+
+
+def plan_training(
+    limit: float, elapsed: float, *, fixed: int | None, images: int, found_rate: float, baseline_rate: float
+) -> TrainPlan:
+    """Gives what is left of the time limit to the found network and the baseline, the same epochs each.
+
+    Args:
+        limit: the time limit in seconds.
+        elapsed: seconds of it that are gone.
+        fixed: epochs that the user set; None: to be planned.
+        images: images an epoch.
+        found_rate: measured images a second of training the found network.
+        baseline_rate: the same of the baseline.
+    """
+    found, baseline = images / found_rate, images / baseline_rate
+    left = max(0.0, USABLE * limit - elapsed)
+    epochs = fixed or max(1, min(MOST_EPOCHS["train"], int(left / (found + baseline))))
+    end = LATEST * limit
+    return TrainPlan(
+        epochs=epochs,
+        found_rate=found_rate,
+        baseline_rate=baseline_rate,
+        found_until=elapsed + (end - elapsed) * found / (found + baseline),
+        baseline_until=end,
+    )

@@ -1,1 +1,46 @@
-"""metrics."""
+"""Metrics: recognition with every class counted alike, calibration, and rank agreement."""
+
+from tailornas.metrics.auroc import auroc
+from tailornas.metrics.calibration import Reliability, expected_calibration_error, reliability
+from tailornas.metrics.ranking import kendall_tau, spearman_rho, top_k_overlap
+from tailornas.metrics.recognition import (
+    accuracy,
+    balanced_accuracy,
+    class_recalls,
+    confusion,
+    geometric_mean,
+    group_recalls,
+    harmonic_mean,
+    macro_f1,
+    shot_groups,
+    tercile_groups,
+    wilson_interval,
+    worst_class,
+)
+from tailornas.metrics.summary import ClassResult, GroupResult, RecognitionReport, report
+
+__all__ = [
+    "ClassResult",
+    "GroupResult",
+    "RecognitionReport",
+    "Reliability",
+    "accuracy",
+    "auroc",
+    "balanced_accuracy",
+    "class_recalls",
+    "confusion",
+    "expected_calibration_error",
+    "geometric_mean",
+    "group_recalls",
+    "harmonic_mean",
+    "kendall_tau",
+    "macro_f1",
+    "reliability",
+    "report",
+    "shot_groups",
+    "spearman_rho",
+    "tercile_groups",
+    "top_k_overlap",
+    "wilson_interval",
+    "worst_class",
+]

@@ -1,1 +1,15 @@
-"""runs."""
+"""The run folder: results by stage, checkpoints and resume, and what the user sees meanwhile."""
+
+from tailornas.runs.console import Console, PlainConsole, QuietConsole, TerminalConsole, make_console
+from tailornas.runs.environment import environment
+from tailornas.runs.folder import RunFolder
+
+__all__ = [
+    "Console",
+    "PlainConsole",
+    "QuietConsole",
+    "RunFolder",
+    "TerminalConsole",
+    "environment",
+    "make_console",
+]

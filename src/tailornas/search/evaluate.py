@@ -1,6 +1,6 @@
 """Scoring candidates with the adapted supernet: inherited weights, recalibrated batch norm, balanced accuracy."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import final
 
@@ -8,14 +8,11 @@ from lightning_fabric import Fabric
 from torch import Tensor
 
 from tailornas.metrics import balanced_accuracy, confusion
-from tailornas.spaces import SearchSpace
+from tailornas.spaces import Backbone, SearchSpace
 from tailornas.training import predict, recalibrate
 from tailornas.types import Architecture
 
 __all__ = ["Score", "score"]
-
-Batches = Callable[[], Iterable[tuple[Tensor, Tensor]]]
-"""Starts a pass over fixed batches of ``(images, labels)``."""
 
 
 @final
@@ -29,10 +26,10 @@ class Score:
 
 def score(
     fabric: Fabric,
-    space: SearchSpace,
+    space: SearchSpace[Backbone],
     architecture: Architecture,
-    calibration: Batches,
-    selection: Batches,
+    calibration: Iterable[tuple[Tensor, Tensor]],
+    selection: Iterable[tuple[Tensor, Tensor]],
     classes: int,
 ) -> Score:
     """Scores one architecture with the supernet's weights, which stay as they are.
@@ -41,12 +38,12 @@ def score(
         fabric: device and precision.
         space: the adapted supernet.
         architecture: the candidate.
-        calibration: training images, for the batch-norm statistics.
-        selection: the selection split.
+        calibration: batches ``(images, labels)`` of training images, for the batch-norm statistics.
+        selection: batches of the selection split.
         classes: number of classes.
     """
     network = space.derive(architecture, weights=True)
-    recalibrate(fabric, network, calibration())
-    logits, targets = predict(fabric, network, selection())
+    recalibrate(fabric, network, calibration)
+    logits, targets = predict(fabric, network, selection)
     value, error = balanced_accuracy(confusion(logits.argmax(1), targets, classes))
     return Score(value, error)

@@ -10,10 +10,10 @@ from optuna.samplers import NSGAIISampler
 from pydantic import BaseModel, ConfigDict, Field
 
 from tailornas.errors import LimitError
-from tailornas.search.limits import Costs, Limits
 from tailornas.search.evaluate import Score
+from tailornas.search.limits import Costs, Limits
 from tailornas.seeding import derive_seed
-from tailornas.spaces import SearchSpace
+from tailornas.spaces import Backbone, SearchSpace
 from tailornas.types import Architecture, Stage
 
 __all__ = ["Candidate", "SearchConfig", "best", "evolve"]
@@ -55,7 +55,7 @@ class Candidate:
 
 
 def evolve(
-    space: SearchSpace,
+    space: SearchSpace[Backbone],
     score: Callable[[Architecture], Score],
     costs: Callable[[Architecture], Costs],
     limits: Limits,
@@ -70,8 +70,8 @@ def evolve(
     A candidate that is disconnected or over a limit is not scored: it enters the population by how far it is over
     (constrained domination), which is all that NSGA-II asks of it. Networks that are equal are scored once.
 
-    Every generation ends with a checkpoint of the scores and costs. A resumed search asks for the same candidates again from
-    the beginning, which takes milliseconds, and finds those instead of computing them: nothing of the
+    Every generation ends with a checkpoint of the scores and costs. A resumed search asks for the same candidates
+    again from the beginning, which takes milliseconds, and finds those instead of computing them: nothing of the
     sampler's state has to be kept.
 
     Args:
@@ -135,9 +135,7 @@ def evolve(
             leader = max(leader, value.balanced_accuracy)
         trial.set_user_attr("violations", violations)
         study.tell(trial, (value.balanced_accuracy if value else 0.0, float(cost.macs)))
-        stage.progress(
-            number + 1, generations * population, "candidates", scored=len(first_with), best=f"{leader:.1%}"
-        )
+        stage.progress(number + 1, generations * population, "candidates", scored=len(first_with), best=f"{leader:.1%}")
         if (number + 1) % population == 0 and candidates[-1].generation >= state["generations"]:
             stage.log(generation=candidates[-1].generation + 1, scored=len(scores), best=leader)
             stage.save(

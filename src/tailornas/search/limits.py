@@ -8,8 +8,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from tailornas.errors import LimitError
 from tailornas.seeding import generator
-from tailornas.spaces import SearchSpace
+from tailornas.spaces import Backbone, SearchSpace
 from tailornas.types import Architecture
+from tailornas.units import Quantity
 
 __all__ = ["Costs", "Limits", "check_reachable"]
 
@@ -30,8 +31,8 @@ class Limits(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    macs: int | None = Field(None, gt=0, description="multiply-accumulates of one image")
-    params: int | None = Field(None, gt=0, description="parameters")
+    macs: Quantity | None = Field(None, gt=0, description="multiply-accumulates of one image")
+    params: Quantity | None = Field(None, gt=0, description="parameters")
     latency_ms: float | None = Field(None, gt=0, description="measured milliseconds of one image on this device")
 
     def violations(self, costs: Costs) -> list[float]:
@@ -40,9 +41,7 @@ class Limits(BaseModel):
         return [cost / limit - 1 for cost, limit in pairs if limit is not None and cost is not None]
 
 
-def check_reachable(
-    space: SearchSpace, costs: Callable[[Architecture], Costs], limits: Limits, seed: int
-) -> None:
+def check_reachable(space: SearchSpace[Backbone], costs: Callable[[Architecture], Costs], limits: Limits, seed: int) -> None:
     """Makes sure that some valid architecture meets all limits, before anything expensive starts.
 
     Descends from a few random architectures, one decision at a time, towards the least violation.

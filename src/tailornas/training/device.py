@@ -30,7 +30,7 @@ def native_bf16(accelerator: str) -> bool:
     On a CPU without them bf16 convolutions are emulated, and slower than fp32.
     """
     if accelerator == "cuda":
-        return torch.cuda.is_bf16_supported(including_emulation=False)
+        return bool(torch.cuda.is_bf16_supported(including_emulation=False))
     if accelerator == "cpu":
         capabilities = torch.cpu.get_capabilities()
         return bool(capabilities.get("amx_bf16") or capabilities.get("avx512_bf16") or capabilities.get("bf16"))

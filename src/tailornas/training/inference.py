@@ -31,9 +31,7 @@ def recalibrate(fabric: Fabric, network: nn.Module, batches: Iterable[tuple[Tens
 
 
 @torch.inference_mode()
-def predict(
-    fabric: Fabric, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]
-) -> tuple[Tensor, Tensor]:
+def predict(fabric: Fabric, network: nn.Module, batches: Iterable[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
     """Runs ``network`` in evaluation mode over ``batches``.
 
     Returns:

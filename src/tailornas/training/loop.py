@@ -88,18 +88,24 @@ def learning_rate_at(config: OptimizerConfig, step: int, steps: int) -> float:
 
 def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.SGD:
     """SGD on ``module``'s parameters; vectors (biases, batch-norm scales) are not decayed."""
-    decayed, free = [], []
+    decayed: list[nn.Parameter] = []
+    free: list[nn.Parameter] = []
     for parameter in module.parameters():
         if parameter.requires_grad:
             (decayed if parameter.ndim > 1 else free).append(parameter)
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
-    return torch.optim.SGD(
+    sgd = torch.optim.SGD(
         [group for group in groups if group["params"]],
         lr=config.learning_rate,
         momentum=config.momentum,
         nesterov=config.nesterov and config.momentum > 0,
         fused=True,
     )
+    if config.momentum > 0:
+        for parameter in decayed + free:
+            # The fused kernel wants a buffer for every gradient, but a path's first gradient may come late.
+            sgd.state[parameter]["momentum_buffer"] = torch.zeros_like(parameter)
+    return sgd
 
 
 def fit(
@@ -212,4 +218,3 @@ def _refuse_divergence(losses: Tensor, epoch: int, length: int, steps: int, opti
             f"the loss became {float(losses[index])} at step {step + 1} of {steps} (epoch {epoch + 1}, learning rate "
             f"{rate:.4g}): the checkpoint of epoch {epoch} is kept; lower optimizer.learning_rate and start again"
         )
-

@@ -1,12 +1,13 @@
 """Training one network on the long-tailed target: the last stage of a search, and its baseline."""
 
-from typing import Literal, final
+from typing import Literal, Self, final
 
 from lightning_fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from tailornas.losses import LongTailLoss, ScheduleConfig, weights_at
+from tailornas.errors import ConfigError
+from tailornas.losses import LOSSES, LongTailLoss, ScheduleConfig, loss_settings, weights_at
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
 from tailornas.types import ClassCounts, Stage
 
@@ -25,8 +26,26 @@ class TrainConfig(BaseModel):
         "scratch", description="start from new weights, or from the adapted supernet's (found network only)"
     )
     loss: str = Field("ldam", description="loss, by name")
-    schedule: ScheduleConfig = ScheduleConfig()
+    loss_settings: dict[str, float] = Field({}, description="settings of the loss, by name")
+    schedule: ScheduleConfig | None = Field(
+        None, description="when class weights or balanced sampling come in; none: drw with ldam, else not at all"
+    )
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=2e-4)
+
+    @model_validator(mode="after")
+    def _loss_and_schedule_fit(self) -> Self:
+        loss_settings(self.loss, self.loss_settings)
+        if self.resolved_schedule.name == "drw" and LOSSES[self.loss].own_weights:
+            raise ConfigError(
+                f"the loss {self.loss!r} has class weights of its own and schedule 'drw' would bring in others: "
+                "set train.schedule.name to 'none', or choose the loss 'focal'"
+            )
+        return self
+
+    @property
+    def resolved_schedule(self) -> ScheduleConfig:
+        """The schedule, or the one that belongs to the loss."""
+        return self.schedule or ScheduleConfig(name="drw" if self.loss == "ldam" else "none")
 
 
 def train(
@@ -56,6 +75,8 @@ def train(
     """
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
-        return loss(network(images), labels, weights_at(schedule, counts, at.progress))
+        weights = weights_at(schedule, counts, at.progress, fabric.device)
+        value: Tensor = loss(network(images), labels, weights)
+        return value
 
     return fit(fabric, network, step, batches, epochs=epochs, optimizer=optimizer, stage=stage)

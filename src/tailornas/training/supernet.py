@@ -8,7 +8,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from tailornas.seeding import generator
-from tailornas.spaces import SearchSpace
+from tailornas.spaces import Backbone, SearchSpace
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
 from tailornas.types import Stage
 
@@ -28,7 +28,7 @@ class PretrainConfig(BaseModel):
 
 def pretrain(
     fabric: Fabric,
-    space: SearchSpace,
+    space: SearchSpace[Backbone],
     batches: EpochBatches,
     *,
     epochs: int,

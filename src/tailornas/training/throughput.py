@@ -29,9 +29,7 @@ class _Brief:
             yield batch
 
 
-def images_per_second(
-    training: Callable[[EpochBatches], Fitted], batches: EpochBatches, seconds: float
-) -> float:
+def images_per_second(training: Callable[[EpochBatches], Fitted], batches: EpochBatches, seconds: float) -> float:
     """Throughput of ``training`` on ``batches``, after a warm-up of a fifth of the time.
 
     Args:

@@ -1,0 +1,70 @@
+"""From any stored image to RGB pixels of one square size: the one conversion and the one resize."""
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+
+from tailornas.errors import DataError
+
+__all__ = ["decode", "to_rgb", "to_square"]
+
+
+def decode(image: Image.Image, size: int) -> NDArray[np.uint8]:
+    """Decodes an opened image.
+
+    The EXIF orientation is applied, then :func:`to_rgb`, then :func:`to_square`. Of an image with several
+    frames the first is read. Colour profiles are not applied. A JPEG of more than twice the wanted size is
+    reduced by its decoder (a power of two, never below twice ``size``), which is several times as fast.
+
+    Returns:
+        uint8 ``(3, size, size)``.
+
+    Raises:
+        DataError: the image's pixels have no defined 8-bit form; see :func:`to_rgb`.
+    """
+    image.draft(None, (2 * size, 2 * size))
+    ImageOps.exif_transpose(image, in_place=True)
+    return np.asarray(to_square(to_rgb(image), size)).transpose(2, 0, 1)
+
+
+def to_rgb(image: Image.Image) -> Image.Image:
+    """Converts an image of any mode to 8-bit RGB.
+
+    Grey is replicated and a palette expanded. Transparency (an alpha channel or a transparent colour) is
+    composited on white. 16-bit grey (``I;16``, and ``I`` whose values fit) is scaled by 1/257 and rounded, so
+    that 65,535 becomes 255; Pillow itself would clip at 255. Everything else (CMYK, YCbCr, LAB, HSV, ...) is
+    Pillow's conversion.
+
+    Raises:
+        DataError: floating-point pixels, which have no defined range, or integers beyond 16 bits.
+    """
+    if image.mode == "RGB" and not image.has_transparency_data:
+        return image
+    if image.mode == "F":
+        raise DataError(
+            "its pixels are floating-point numbers, which have no defined range: expected 8 or 16 bits"
+        )
+    if image.mode.startswith("I"):
+        values = np.asarray(image).astype(np.int64)
+        if values.min() < 0 or values.max() > 65_535:
+            raise DataError(f"its pixels range from {values.min()} to {values.max()}: expected 0 to 65535")
+        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+    if image.has_transparency_data:
+        white = Image.new("RGBA", image.size, "white")
+        white.alpha_composite(image.convert("RGBA"))
+        return white.convert("RGB")
+    return image.convert("RGB")
+
+
+def to_square(image: Image.Image, size: int) -> Image.Image:
+    """Resizes the shorter side to ``size`` and crops the centre, in one step.
+
+    The largest centred square is resampled by Pillow's bilinear filter, which averages over all source pixels
+    when it shrinks (antialiasing), after a box reduction that leaves at least twice the size.
+    """
+    if image.size == (size, size):
+        return image
+    side = min(image.size)
+    left, top = (image.width - side) / 2, (image.height - side) / 2
+    box = (left, top, left + side, top + side)
+    return image.resize((size, size), Image.Resampling.BILINEAR, box=box, reducing_gap=2.0)

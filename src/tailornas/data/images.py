@@ -1,0 +1,167 @@
+"""Decoded images: all in memory, or decoded on demand."""
+
+import hashlib
+from concurrent.futures import ThreadPoolExecutor
+from typing import final
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import UnidentifiedImageError
+from torch import Tensor
+
+from tailornas.data.decode import decode
+from tailornas.data.stored import StoredImages
+from tailornas.errors import DataError
+
+__all__ = ["MemoryImages", "StreamedImages", "decoded_bytes", "load_images"]
+
+_CHUNK = 64  # images a thread decodes before it takes new work
+
+
+@final
+class MemoryImages:
+    """Images held as one tensor.
+
+    Args:
+        pixels: uint8 ``(images, 3, size, size)``.
+
+    Raises:
+        DataError: the tensor has another type or shape.
+    """
+
+    def __init__(self, pixels: Tensor) -> None:
+        if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
+            raise DataError(
+                f"expected uint8 pixels (images, 3, size, size), got {pixels.dtype} {tuple(pixels.shape)}"
+            )
+        if pixels.shape[2] != pixels.shape[3]:
+            raise DataError(f"expected square images, got {pixels.shape[2]} x {pixels.shape[3]} pixels")
+        self.pixels = pixels
+
+    @property
+    def size(self) -> int:
+        """Height and width in pixels."""
+        return self.pixels.shape[2]
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Returns uint8 ``(len(rows), 3, size, size)``."""
+        return self.pixels.index_select(0, rows)
+
+    def identity(self) -> str:
+        """Depends on every pixel."""
+        digest = hashlib.blake2b(repr(tuple(self.pixels.shape)).encode(), digest_size=16)
+        digest.update(self.pixels.contiguous().numpy().data)
+        return digest.hexdigest()
+
+
+@final
+class StreamedImages:
+    """Images decoded each time they are taken, by as many threads as torch uses.
+
+    Args:
+        stored: the images as they lie on disk.
+        size: height and width to decode them to.
+    """
+
+    def __init__(self, stored: StoredImages, size: int) -> None:
+        self._stored, self._size = stored, size
+        # Asked here because torch answers differently in threads that it did not start.
+        self._threads = torch.get_num_threads()
+
+    @property
+    def size(self) -> int:
+        """Height and width in pixels."""
+        return self._size
+
+    def __len__(self) -> int:
+        return len(self._stored)
+
+    def take(self, rows: Tensor) -> Tensor:
+        """Decodes uint8 ``(len(rows), 3, size, size)``.
+
+        Raises:
+            DataError: an image can no longer be read.
+        """
+        pixels = torch.empty((len(rows), 3, self._size, self._size), dtype=torch.uint8)
+        into = pixels.numpy()
+
+        def fill(place: int, row: int) -> None:
+            into[place] = _read(self._stored, row, self._size)
+
+        with ThreadPoolExecutor(self._threads) as pool:
+            for _ in pool.map(fill, range(len(rows)), rows.tolist()):
+                pass  # raises what the thread raised
+        return pixels
+
+    def identity(self) -> str:
+        """Depends on the size and on the stored images' own identity."""
+        return f"{self._size}-{self._stored.identity()}"
+
+
+def decoded_bytes(images: int, size: int) -> int:
+    """Memory that so many decoded images take."""
+    return images * 3 * size * size
+
+
+def load_images(
+    stored: StoredImages, size: int, *, stream: bool, skip_bad: bool
+) -> tuple[MemoryImages | StreamedImages, Tensor, tuple[str, ...]]:
+    """Decodes every image once, to keep it or, when streaming, to know that it can be decoded.
+
+    Args:
+        stored: the images as they lie on disk.
+        size: height and width to decode them to.
+        stream: decode again on demand instead of keeping the pixels.
+        skip_bad: leave out images that cannot be decoded instead of refusing the collection.
+
+    Returns:
+        The images; the rows that can be used, int64 ascending; and the names of the images left out.
+
+    Raises:
+        DataError: an image cannot be decoded and ``skip_bad`` is off.
+    """
+    pixels = torch.empty((0 if stream else len(stored), 3, size, size), dtype=torch.uint8)
+    into = pixels.numpy()
+
+    def read_chunk(start: int) -> list[int]:
+        bad = []
+        for row in range(start, min(start + _CHUNK, len(stored))):
+            try:
+                image = _read(stored, row, size)
+            except DataError:
+                if not skip_bad:
+                    raise
+                bad.append(row)
+            else:
+                if not stream:
+                    into[row] = image
+        return bad
+
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        bad = [row for chunk in pool.map(read_chunk, range(0, len(stored), _CHUNK)) for row in chunk]
+    usable = torch.ones(len(stored), dtype=torch.bool)
+    usable[bad] = False
+    images = StreamedImages(stored, size) if stream else MemoryImages(pixels)
+    return images, usable.nonzero().flatten(), tuple(stored.name(row) for row in bad)
+
+
+def _read(stored: StoredImages, row: int, size: int) -> NDArray[np.uint8]:
+    try:
+        with stored.open(row) as image:
+            return decode(image, size)
+    except MemoryError:
+        raise
+    except Exception as problem:  # a damaged file can make a decoder raise anything
+        reason = (
+            "not an image format that Pillow reads"
+            if isinstance(problem, UnidentifiedImageError)
+            else problem
+        )
+        raise DataError(
+            f"cannot read image {stored.name(row)} ({' '.join(str(reason).split())}): replace or remove it, "
+            "or set skip_bad to leave such images out"
+        ) from problem

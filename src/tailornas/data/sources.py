@@ -1,0 +1,211 @@
+"""Where images come from: benchmarks by name, and the user's own by path."""
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import final
+
+from tailornas.data.cifar import read_cifar10, read_cifar100
+from tailornas.data.digits import read_digits
+from tailornas.data.download import download_cifar10, download_cifar100, download_fashion_mnist
+from tailornas.data.folder import read_folder
+from tailornas.data.idx import read_fashion_mnist
+from tailornas.data.images import decoded_bytes, load_images
+from tailornas.data.listfile import read_list
+from tailornas.data.parquet import find_shards, read_parquet
+from tailornas.data.stored import StoredImages, StoredSource, default_size, shorter_sides
+from tailornas.errors import ConfigError, DataError, UnknownNameError
+from tailornas.types import TestSplit, TrainSplit
+
+__all__ = ["SOURCES", "Source", "load"]
+
+_CACHE = Path("~/.cache/tailornas")
+_SYSTEM = Path("/usr/share/datasets")  # where Debian's packages of datasets put their files
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Source:
+    """A labelled collection of images of one size, not yet divided.
+
+    Args:
+        name: the name or path that it was asked for by.
+        description: what was read, in a few words, for the report.
+        train: its training part, or everything.
+        test: its own test part, if it has one.
+        flip: whether a mirrored image still belongs to its class.
+        skipped: names of the images left out because they cannot be decoded.
+        identity: a text that changes when the images change.
+    """
+
+    name: str
+    description: str
+    train: TrainSplit
+    test: TestSplit | None
+    flip: bool
+    skipped: tuple[str, ...]
+    identity: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in label order."""
+        return self.train.classes
+
+
+@final
+@dataclass(frozen=True)
+class _Benchmark:
+    """A dataset that is found by its name in a folder of datasets, or fetched into it.
+
+    Args:
+        name: the name users give, and the sub-folder it is looked for in.
+        title: its name in reports.
+        classes: number of its classes.
+        read: reads its own files from a folder; None where the folder does not hold them.
+        download: fetches those files into a folder.
+    """
+
+    name: str
+    title: str
+    classes: int
+    read: Callable[[Path], StoredSource | None]
+    download: Callable[[Path], None]
+
+
+def load(
+    name_or_path: str | Path,
+    data_dir: Path | None = None,
+    image_size: int | None = None,
+    memory_cap: int = 2**30,
+    skip_bad: bool = False,
+) -> Source:
+    """Loads a collection by the name of a benchmark or by path.
+
+    A path is a folder with one sub-folder a class (:func:`~tailornas.data.folder.read_folder`), a folder of
+    Parquet shards or one Parquet file, which is then everything there is
+    (:func:`~tailornas.data.parquet.read_parquet`), or a list file
+    (:func:`~tailornas.data.listfile.read_list`). A name of :data:`SOURCES` wins over a path that reads the
+    same; ``./digits`` is the path.
+
+    Every image is decoded once. Where all decoded images, training and test, take at most ``memory_cap``
+    bytes they stay in memory; else they are decoded again each time they are needed.
+
+    Args:
+        name_or_path: what to load.
+        data_dir: for a benchmark, the folder that holds its files, directly or in a sub-folder of its name,
+            and that they are downloaded into if it does not (default ``~/.cache/tailornas``; Debian's
+            ``/usr/share/datasets`` is then looked into, too). For a list file, the folder that its paths are
+            relative to.
+        image_size: height and width in pixels; None: :func:`~tailornas.data.stored.default_size` decides.
+        memory_cap: bytes that decoded images may take in memory.
+        skip_bad: leave out images that cannot be decoded.
+
+    Raises:
+        UnknownNameError: neither a known name nor a path.
+        ConfigError: ``data_dir`` is given to a source that does not use it.
+        DataError: nothing is there, or what is there cannot be used; the message names the file, row or line.
+    """
+    stored = _read(name_or_path, data_dir, memory_cap)
+    size = image_size or default_size(shorter_sides(stored.train.images))
+    held = len(stored.train.images) + (len(stored.test.images) if stored.test else 0)
+    read = partial(load_images, size=size, stream=decoded_bytes(held, size) > memory_cap, skip_bad=skip_bad)
+    images, rows, skipped = read(stored.train.images)
+    train = TrainSplit(images, rows, stored.train.labels[rows], stored.classes)
+    if 0 in train.counts.counts:
+        raise DataError(
+            f"class {train.classes[train.counts.counts.index(0)]!r} of {stored.description} has no image "
+            "left without those that cannot be read: expected at least one, replace "
+            f"{skipped[0]}"
+        )
+    identity, test = images.identity(), None
+    if stored.test:
+        images, rows, skipped_test = read(stored.test.images)
+        test = TestSplit(images, rows, stored.test.labels[rows], stored.classes)
+        if not len(test):
+            raise DataError(
+                f"{stored.description} has no test image that can be read: replace {skipped_test[0]}"
+            )
+        identity, skipped = f"{identity}-{images.identity()}", skipped + skipped_test
+    return Source(str(name_or_path), stored.description, train, test, stored.flip, skipped, identity)
+
+
+def _read(name_or_path: str | Path, data_dir: Path | None, memory_cap: int) -> StoredSource:
+    if isinstance(name_or_path, str) and name_or_path in SOURCES:
+        return SOURCES[name_or_path](data_dir, memory_cap)
+    path = Path(name_or_path).expanduser()
+    if path.is_file() and path.suffix != ".parquet":
+        return read_list(path, data_dir)
+    if not path.exists():
+        if path.suffix or path.name != str(name_or_path):
+            raise DataError(f"no such file or folder: {path}")
+        raise UnknownNameError("data source", str(name_or_path), [*SOURCES, "the path of a folder or file"])
+    _refuse_data_dir(str(path), data_dir)
+    if path.is_file():
+        return read_parquet([path], [], memory_cap)
+    train, test = find_shards(path)
+    return read_parquet(train, test, memory_cap) if train else read_folder(path)
+
+
+def _refuse_data_dir(source: str, data_dir: Path | None) -> None:
+    if data_dir is not None:
+        raise ConfigError(
+            f"data_dir {data_dir} has no effect with {source}: leave it out (it is for list files and for "
+            f"{', '.join(name for name in SOURCES if name != 'digits')})"
+        )
+
+
+def _digits(data_dir: Path | None, memory_cap: int) -> StoredSource:
+    _refuse_data_dir("digits", data_dir)
+    return read_digits()
+
+
+def _benchmark(benchmark: _Benchmark, data_dir: Path | None, memory_cap: int) -> StoredSource:
+    folder = (data_dir or _CACHE).expanduser()
+    places = [folder / benchmark.name, folder]
+    if data_dir is None:
+        places.append(_SYSTEM / benchmark.name)
+    for place in places:
+        found = _parquet_copy(benchmark, place, memory_cap) or benchmark.read(place)
+        if found:
+            return found
+    benchmark.download(places[0])
+    found = benchmark.read(places[0])
+    assert found is not None
+    return found
+
+
+def _parquet_copy(benchmark: _Benchmark, place: Path, memory_cap: int) -> StoredSource | None:
+    if not any(place.glob("train*.parquet")):
+        return None
+    copy = read_parquet(*find_shards(place), memory_cap)
+    if len(copy.classes) != benchmark.classes:
+        raise DataError(
+            f"{place} holds Parquet files with {len(copy.classes)} classes: expected the {benchmark.classes} "
+            f"of {benchmark.title}, set data_dir to another folder"
+        )
+    return replace(copy, description=f"{benchmark.title} ({_format(copy.train.images)} copy)")
+
+
+def _format(images: StoredImages) -> str:
+    # JPEG is lossy: figures on such a copy are not quite those on the original bytes, so the report has to
+    # say it.
+    try:
+        with images.open(0) as first:
+            return first.format or "Parquet"
+    except Exception:  # whatever a broken header raises, decoding will say it with the row
+        return "Parquet"
+
+
+SOURCES: dict[str, Callable[[Path | None, int], StoredSource]] = {
+    "digits": _digits,
+    "cifar10": partial(_benchmark, _Benchmark("cifar10", "CIFAR-10", 10, read_cifar10, download_cifar10)),
+    "cifar100": partial(
+        _benchmark, _Benchmark("cifar100", "CIFAR-100", 100, read_cifar100, download_cifar100)
+    ),
+    "fashion-mnist": partial(
+        _benchmark,
+        _Benchmark("fashion-mnist", "Fashion-MNIST", 10, read_fashion_mnist, download_fashion_mnist),
+    ),
+}
+"""The sources known by name: each takes ``data_dir`` and ``memory_cap`` and lists its images."""

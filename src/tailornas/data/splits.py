@@ -1,0 +1,249 @@
+"""From a source to the three splits of a long-tailed dataset."""
+
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self, final
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from tailornas.data.profiles import Profile, class_counts
+from tailornas.data.sources import SOURCES, Source, load
+from tailornas.data.stratified import complement, counts_for_test, draw, hold_out
+from tailornas.errors import ConfigError, DataError
+from tailornas.seeding import generator
+from tailornas.types import Normalization, SelectionSplit, Split, TestSplit, TrainSplit
+
+__all__ = ["DataConfig", "Dataset", "pixel_statistics", "prepare"]
+
+_CHUNK = 1024  # images whose pixels are counted at a time
+
+
+@final
+class DataConfig(BaseModel):
+    """Which images to use, and how to make them long-tailed and divide them."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    data: str = Field(
+        default="digits",
+        description="A benchmark (digits, cifar10, cifar100, fashion-mnist), or the path of a folder, list "
+        "file or Parquet file.",
+    )
+    data_dir: Path | None = Field(
+        default=None,
+        description="Folder of a benchmark's files, or that a list file's paths are relative to.",
+    )
+    profile: Profile | None = Field(
+        default=None,
+        description="How class sizes fall off: exp, step, or as-is. Unless set: exp for benchmarks and where "
+        "an imbalance factor is given, as-is for the user's own images.",
+    )
+    imbalance_factor: float | None = Field(
+        default=None,
+        ge=1,
+        allow_inf_nan=False,
+        description="Images of the largest class over images of the smallest. Unless set: 10 for digits, 100 "
+        "for other images under a profile.",
+    )
+    image_size: int | None = Field(
+        default=None,
+        ge=4,
+        le=512,
+        description="Height and width in pixels. Unless set: chosen from the images.",
+    )
+    selection_fraction: float = Field(
+        default=0.2, gt=0, le=0.5, description="Share of the images that are not test to choose by."
+    )
+    test_fraction: float = Field(
+        default=0.2,
+        gt=0,
+        le=0.5,
+        description="Share of the images to test on, where the source has no test part.",
+    )
+    memory_cap_mb: int = Field(
+        default=1024, ge=0, description="Megabytes of decoded images up to which all are kept in memory."
+    )
+    skip_bad: bool = Field(
+        default=False, description="Leave out images that cannot be read instead of stopping."
+    )
+    flip: bool | None = Field(
+        default=None,
+        description="Whether a mirrored image still belongs to its class. Unless set: as the source says.",
+    )
+
+    @model_validator(mode="after")
+    def _factor_has_effect(self) -> Self:
+        if self.profile == "as-is" and self.imbalance_factor is not None:
+            raise ConfigError(
+                f"imbalance_factor {self.imbalance_factor:g} has no effect with profile 'as-is': leave it "
+                "out, or set profile to 'exp' or 'step'"
+            )
+        return self
+
+    def long_tail(self) -> tuple[Profile, float | None]:
+        """The profile and the imbalance factor after defaults; no factor where the profile is ``as-is``."""
+        benchmark = self.data in SOURCES
+        profile = self.profile or ("exp" if benchmark or self.imbalance_factor is not None else "as-is")
+        if profile == "as-is":
+            return profile, None
+        return profile, self.imbalance_factor or (10.0 if self.data == "digits" else 100.0)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A long-tailed dataset, divided.
+
+    Args:
+        train: images to fit to.
+        selection: images to choose by, long-tailed like ``train``.
+        test: images that choose nothing.
+        leftover: images of the source's training part that the profile left out, in none of the three splits.
+        normalization: statistics of the pixels of ``train``.
+        flip: whether a mirrored image still belongs to its class.
+        source: the name or path that the images were asked for by.
+        description: what was read, in a few words.
+        profile: how class sizes fall off.
+        skipped: names of the images left out because they cannot be read.
+        seed: the seed of the draws.
+        fingerprint: a text that changes when the images, their labels or their division change.
+    """
+
+    train: TrainSplit
+    selection: SelectionSplit
+    test: TestSplit
+    leftover: TrainSplit
+    normalization: Normalization
+    flip: bool
+    source: str
+    description: str
+    profile: Profile
+    skipped: tuple[str, ...]
+    seed: int
+    fingerprint: str
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """Class names in label order."""
+        return self.train.classes
+
+    @property
+    def image_size(self) -> int:
+        """Height and width in pixels."""
+        return self.train.images.size
+
+    @property
+    def imbalance_factor(self) -> float:
+        """Images of the largest class over images of the smallest, train and selection split together."""
+        return self.train.with_selection(self.selection).counts.imbalance_factor
+
+    @property
+    def unscored(self) -> tuple[str, ...]:
+        """Names of the classes without a selection image: choices cannot heed them."""
+        return tuple(name for name, n in zip(self.classes, self.selection.counts, strict=True) if not n)
+
+    def values(self) -> dict[str, Any]:
+        """Everything that a report says about the dataset, as JSON values."""
+        return {
+            "source": self.source,
+            "description": self.description,
+            "profile": self.profile,
+            "imbalance_factor": self.imbalance_factor,
+            "image_size": self.image_size,
+            "classes": list(self.classes),
+            "train_counts": list(self.train.counts),
+            "selection_counts": list(self.selection.counts),
+            "test_counts": list(self.test.counts),
+            "unscored": list(self.unscored),
+            "skipped": list(self.skipped),
+            "mean": list(self.normalization.mean),
+            "std": list(self.normalization.std),
+            "flip": self.flip,
+        }
+
+
+def prepare(config: DataConfig, seed: int) -> Dataset:
+    """Loads, divides and measures a dataset; the same seed gives the same dataset.
+
+    The test split is set apart first: the source's own, else a stratified fraction. What is left takes on the
+    profile, and the selection split is a stratified fraction of that.
+
+    Raises:
+        ConfigError: options contradict each other.
+        DataError: the images cannot be used, or are too few to be divided.
+    """
+    source = load(
+        config.data, config.data_dir, config.image_size, config.memory_cap_mb * 2**20, config.skip_bad
+    )
+    profile, imbalance_factor = config.long_tail()
+    pool, test = _set_test_apart(source, config.test_fraction, generator(seed, "data", "test"))
+    counts = class_counts(profile, pool.counts, imbalance_factor)
+    kept = draw(pool.labels, counts, generator(seed, "data", "profile"))
+    train, selection = hold_out(
+        pool.subset(kept), config.selection_fraction, generator(seed, "data", "selection")
+    )
+    leftover = pool.subset(complement(kept, len(pool)))
+    return Dataset(
+        train=train,
+        selection=selection,
+        test=test,
+        leftover=leftover,
+        normalization=pixel_statistics(train),
+        flip=source.flip if config.flip is None else config.flip,
+        source=source.name,
+        description=source.description,
+        profile=profile,
+        skipped=source.skipped,
+        seed=seed,
+        fingerprint=_fingerprint(source.identity, train, selection, test, leftover),
+    )
+
+
+def pixel_statistics(split: Split) -> Normalization:
+    """Measures mean and standard deviation of each channel over all pixels, exactly, chunk by chunk.
+
+    A channel that is the same everywhere gets the standard deviation 1, so that normalizing it gives zeros.
+    """
+    histogram = torch.zeros((3, 256), dtype=torch.float64)
+    for rows in torch.split(split.rows, _CHUNK):
+        for channel, values in enumerate(split.images.take(rows).unbind(1)):
+            histogram[channel] += torch.bincount(values.flatten(), minlength=256)
+    share = histogram / histogram.sum(1, keepdim=True)
+    level = torch.arange(256, dtype=torch.float64) / 255
+    mean = share @ level
+    std = (share * (level - mean[:, None]).square()).sum(1).sqrt()
+    std[std == 0] = 1
+    return Normalization(_triple(mean), _triple(std))
+
+
+def _triple(values: Tensor) -> tuple[float, float, float]:
+    red, green, blue = values.tolist()
+    return red, green, blue
+
+
+def _set_test_apart(
+    source: Source, fraction: float, generator: torch.Generator
+) -> tuple[TrainSplit, TestSplit]:
+    if source.test:
+        return source.train, source.test
+    counts = counts_for_test(source.train.counts, fraction)
+    if not counts.total:
+        raise DataError(
+            f"{source.description} has no class of at least 3 images: a test split expects one such class, "
+            "add images"
+        )
+    rows = draw(source.train.labels, counts, generator)
+    held = source.train.subset(rows)
+    test = TestSplit(held.images, held.rows, held.labels, held.classes)
+    return source.train.subset(complement(rows, len(source.train))), test
+
+
+def _fingerprint(identity: str, *splits: Split) -> str:
+    digest = hashlib.blake2b(identity.encode(), digest_size=16)
+    for split in splits:
+        digest.update("\0".join(split.classes).encode())
+        digest.update(torch.stack([split.rows, split.labels]).numpy().data)
+    return digest.hexdigest()

@@ -1,0 +1,218 @@
+"""Images in the form in which a source keeps them, before any is decoded."""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from statistics import median_low
+from typing import Protocol, final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor
+
+from tailornas.errors import DataError
+from tailornas.types import ClassCounts
+
+__all__ = [
+    "ImageArrays",
+    "ImageFiles",
+    "StoredImages",
+    "StoredSource",
+    "StoredSplit",
+    "default_size",
+    "files_identity",
+    "numbered_classes",
+    "shorter_sides",
+]
+
+
+class StoredImages(Protocol):
+    """A sequence of images that can be opened one at a time, from several threads."""
+
+    def __len__(self) -> int: ...
+
+    def name(self, row: int) -> str:
+        """What an error message calls the image."""
+        ...
+
+    def open(self, row: int) -> Image.Image:
+        """Opens an image; its pixels are read later, by whoever decodes it, who also closes it."""
+        ...
+
+    def identity(self) -> str:
+        """A text that changes when the images change; cheap, so it may go by sizes and times of files."""
+        ...
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ImageFiles:
+    """Image files.
+
+    Args:
+        paths: one path an image.
+    """
+
+    paths: Sequence[Path]
+
+    def __len__(self) -> int:
+        return len(self.paths)
+
+    def name(self, row: int) -> str:
+        """The file's path."""
+        return str(self.paths[row])
+
+    def open(self, row: int) -> Image.Image:
+        """Opens the file and reads its header."""
+        return Image.open(self.paths[row])
+
+    def identity(self) -> str:
+        """Depends on every file's name, size and time of modification."""
+        return files_identity(self.paths)
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class ImageArrays:
+    """Images that a source holds as plain pixels.
+
+    Args:
+        pixels: uint8 ``(images, height, width)`` for grey or ``(images, height, width, 3)`` for RGB.
+        source: what the images belong to, for messages.
+    """
+
+    pixels: NDArray[np.uint8]
+    source: str
+
+    def __len__(self) -> int:
+        return len(self.pixels)
+
+    def name(self, row: int) -> str:
+        """The row's number within the source."""
+        return f"{row} of {self.source}"
+
+    def open(self, row: int) -> Image.Image:
+        """Wraps the row's pixels."""
+        return Image.fromarray(self.pixels[row])
+
+    def identity(self) -> str:
+        """Depends on every pixel."""
+        return hashlib.blake2b(np.ascontiguousarray(self.pixels).data, digest_size=16).hexdigest()
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class StoredSplit:
+    """Stored images with their labels.
+
+    Args:
+        images: the images.
+        labels: int64 ``(images,)``.
+    """
+
+    images: StoredImages
+    labels: Tensor
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class StoredSource:
+    """A labelled image collection as it lies on disk.
+
+    Args:
+        train: the training part, or everything.
+        test: the source's own test part, if it has one.
+        classes: class names in label order.
+        description: what was read from where, in a few words, for the report.
+        flip: whether a mirrored image still belongs to its class.
+
+    Raises:
+        DataError: fewer than two classes, or a class without training images.
+    """
+
+    train: StoredSplit
+    test: StoredSplit | None
+    classes: tuple[str, ...]
+    description: str
+    flip: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.classes) < 2:
+            raise DataError(
+                f"{self.description} has {len(self.classes)} class: expected at least 2 to tell apart, "
+                "add another"
+            )
+        counts = ClassCounts.of(self.train.labels, len(self.classes))
+        if 0 in counts.counts:
+            label = counts.counts.index(0)
+            raise DataError(
+                f"class {self.classes[label]!r} (label {label}) of {self.description} has no training image: "
+                "add some, or leave the class out"
+            )
+
+
+def files_identity(paths: Sequence[Path]) -> str:
+    """Returns a text that depends on the files' names, order, sizes and times of modification.
+
+    A file that cannot be examined counts by its name alone: reading it will say what is wrong.
+    """
+    digest = hashlib.blake2b(digest_size=16)
+    for path in paths:
+        try:
+            status = path.stat()
+        except (OSError, ValueError):
+            digest.update(f"{path.name}\0".encode())
+        else:
+            digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+    return digest.hexdigest()
+
+
+def numbered_classes(labels: Sequence[int], place: str) -> tuple[str, ...]:
+    """Returns the class names ``"0"``, ``"1"``, ... of labels without names.
+
+    Raises:
+        DataError: the labels are not 0 to ``C - 1`` without a gap.
+    """
+    present = set(labels)
+    gap = next(label for label in range(len(present) + 1) if label not in present)
+    if gap < len(present):
+        odd = min(present) if min(present) < 0 else max(present)
+        raise DataError(
+            f"{place} has the label {odd} but not {gap}: expected labels from 0 without a gap, renumber them"
+        )
+    return tuple(str(label) for label in range(len(present)))
+
+
+def shorter_sides(images: StoredImages, most: int = 1000) -> list[int]:
+    """Reads the shorter side, in pixels, of up to ``most`` images spread evenly over the collection.
+
+    Images that cannot be opened are passed over here: decoding reports them.
+
+    Raises:
+        DataError: none of the images looked at could be opened.
+    """
+    sides = []
+    rows = range(0, len(images), -(-len(images) // most))
+    for row in rows:
+        try:
+            with images.open(row) as image:
+                sides.append(min(image.size))
+        except Exception:  # whatever a broken header raises, decoding will say it
+            continue
+    if not sides:
+        raise DataError(f"none of the {len(rows)} images looked at can be read, {images.name(0)} for one")
+    return sides
+
+
+def default_size(sides: Sequence[int]) -> int:
+    """The image size to use when the user sets none, from the shorter sides of the collection's images.
+
+    A median of at most 16 pixels is kept as it is (digits: 8; at least 4), of at most 48 becomes 32 (CIFAR,
+    Fashion-MNIST), and anything larger 64, which a small machine can search on.
+    """
+    median = median_low(sides)
+    if median <= 16:
+        return max(4, median)
+    return 32 if median <= 48 else 64

@@ -1,0 +1,54 @@
+"""The cosine head: only directions count, so that big classes gain nothing from long weight vectors."""
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tailornas.errors import ConfigError
+
+__all__ = ["CosineHead", "check_scale"]
+
+
+def check_scale(scale: float) -> float:
+    """Returns ``scale`` as a float.
+
+    Raises:
+        ConfigError: it is not a positive number.
+    """
+    if not 0 < scale < float("inf"):
+        raise ConfigError(f"scale of a cosine head must be a positive number and is {scale}: 16 is usual")
+    return float(scale)
+
+
+@final
+class CosineHead(nn.Module):
+    """``scale * cos(w_i, x)``: ``(batch, features) -> (batch, classes)``.
+
+    Gidaris and Komodakis 2018 (1804.09458).
+
+    With scale 1 the logits are cosines in [-1, 1], for a loss that scales them itself (LDAM). No other loss
+    can fit these: a softmax over 100 cosines gives no class more than 7%. So they need a scale here; with
+    16 the softmax reaches 0.999 for 1,000 classes. The scale is fixed, where the paper learns it, so that
+    one number says how sure the head can be. Training done, the scale of the loss can move here
+    (``head.scale = 30.0``): the softmax of the network then gives probabilities.
+
+    Args:
+        features: length of a feature vector.
+        classes: number of classes.
+        generator: draws the directions, uniform on the sphere.
+        scale: what the cosines are multiplied by.
+
+    Raises:
+        ConfigError: ``scale`` is not positive.
+    """
+
+    def __init__(self, features: int, classes: int, generator: torch.Generator, *, scale: float = 1.0) -> None:
+        super().__init__()
+        self.scale = check_scale(scale)
+        self.weight = nn.Parameter(F.normalize(torch.randn(classes, features, generator=generator)))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``(batch, classes)`` of ``features``, ``(batch, features)``."""
+        return self.scale * F.linear(F.normalize(features), F.normalize(self.weight))

@@ -1,0 +1,98 @@
+"""Heads made from a trained network without moving its features (Kang et al. 2020, 1910.09217)."""
+
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tailornas.errors import ConfigError, DataError
+
+__all__ = ["LWSHead", "nearest_class_mean", "tau_normalized"]
+
+
+def tau_normalized(head: nn.Linear, tau: float) -> nn.Linear:
+    """A trained linear head with weights ``w_i / |w_i|^tau`` and no bias, both as in the paper.
+
+    Big classes have long weight vectors; tau takes that back. Choose it by the selection split.
+
+    Args:
+        head: the trained head; left as it is.
+        tau: 0 keeps the lengths, 1 makes them equal.
+
+    Raises:
+        ConfigError: ``tau`` is outside [0, 1].
+    """
+    if not 0 <= tau <= 1:
+        raise ConfigError(f"tau must be in [0, 1] and is {tau}: 0 keeps the lengths, 1 makes them equal")
+    weight = head.weight.detach()
+    # A class whose weights are all 0 has no direction; it keeps its logit of 0.
+    norms = weight.norm(dim=1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
+    return _linear(weight / norms**tau, None)
+
+
+def nearest_class_mean(features: Tensor, labels: Tensor, classes: int) -> nn.Linear:
+    """The nearest-class-mean classifier, as the linear head ``m_i x - |m_i|^2 / 2``.
+
+    It is ``-|x - m_i|^2 / 2`` but for ``|x|^2 / 2``, which all classes share: the largest logit is the mean
+    at the smallest Euclidean distance. Nothing is trained.
+
+    Args:
+        features: ``(images, features)`` of the training images.
+        labels: int64 ``(images,)``.
+        classes: number of classes.
+
+    Raises:
+        DataError: as many features as labels are expected, and an image of every class.
+    """
+    if features.ndim != 2 or labels.shape != features.shape[:1]:
+        raise DataError(
+            f"expected features (images, features) and labels (images,), got {tuple(features.shape)} and "
+            f"{tuple(labels.shape)}"
+        )
+    counts = torch.bincount(labels, minlength=classes)
+    if len(counts) > classes or not counts.all():
+        raise DataError(
+            f"expected images of each of {classes} classes, labels 0 to {classes - 1}, got images of "
+            f"{int(counts.count_nonzero())} classes with labels up to {len(counts) - 1}"
+        )
+    sums = features.new_zeros(classes, features.shape[1]).index_add_(0, labels, features)
+    means = sums / counts[:, None]
+    return _linear(means, -0.5 * means.square().sum(dim=1))
+
+
+@final
+class LWSHead(nn.Module):
+    """Learnable weight scaling: ``s_i * (w_i x + b_i)``, where only the scales s_i are learned.
+
+    ``(batch, features) -> (batch, classes)``; to be fitted on balanced batches. The bias is scaled too, as
+    in the authors' code, so that with scales of 1 the head gives what the trained one gave.
+
+    Args:
+        head: the trained head, which is copied and frozen.
+    """
+
+    weight: Tensor
+    bias: Tensor
+
+    def __init__(self, head: nn.Linear) -> None:
+        super().__init__()
+        bias = torch.zeros_like(head.weight[:, 0]) if head.bias is None else head.bias
+        self.register_buffer("weight", head.weight.detach().clone())
+        self.register_buffer("bias", bias.detach().clone())
+        self.scales = nn.Parameter(torch.ones_like(self.bias))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``(batch, classes)`` of ``features``, ``(batch, features)``."""
+        return self.scales * F.linear(features, self.weight, self.bias)
+
+
+def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
+    classes, features = weight.shape
+    head = nn.Linear(features, classes, bias=bias is not None, device="meta", dtype=weight.dtype)
+    head.to_empty(device=weight.device)
+    with torch.no_grad():
+        head.weight.copy_(weight)
+        if bias is not None:
+            head.bias.copy_(bias)
+    return head

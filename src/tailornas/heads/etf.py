@@ -1,0 +1,73 @@
+"""The simplex ETF head: directions as far from each other as they can be, fixed before training."""
+
+import math
+from typing import final
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tailornas.errors import ConfigError
+from tailornas.heads.cosine import check_scale
+
+__all__ = ["ETFHead", "simplex_etf"]
+
+
+def simplex_etf(features: int, classes: int, generator: torch.Generator) -> Tensor:
+    """A random simplex equiangular tight frame: unit rows with all cosines ``-1 / (classes - 1)``.
+
+    ``sqrt(K / (K - 1)) U (I - 1 1^T / K)`` (Papyan et al. 2020, 2008.08186), transposed, with U the
+    orthonormal columns of a Gaussian matrix.
+
+    Args:
+        features: length of a feature vector.
+        classes: number of classes K.
+        generator: draws U.
+
+    Returns:
+        float32 ``(classes, features)``.
+
+    Raises:
+        ConfigError: fewer than two classes, or fewer features than classes.
+    """
+    if classes < 2:
+        raise ConfigError(f"an ETF head needs at least 2 classes and got {classes}: use the head 'linear'")
+    if features < classes:
+        raise ConfigError(
+            f"an ETF head needs as many features as classes, got {features} features for {classes} classes: "
+            "use a wider network or the head 'cosine'"
+        )
+    gaussian = torch.randn(features, classes, generator=generator, dtype=torch.float64)
+    basis: Tensor = torch.linalg.qr(gaussian).Q
+    frame: Tensor = math.sqrt(classes / (classes - 1)) * (basis - basis.mean(dim=1, keepdim=True))
+    return frame.T.float().contiguous()
+
+
+@final
+class ETFHead(nn.Module):
+    """``scale * cos(m_i, x)`` with fixed directions m_i: ``(batch, features) -> (batch, classes)``.
+
+    Yang et al. 2022 (2203.09081), and LT-DARTS, fix the classifier to a simplex ETF so that rare classes
+    keep their share of the feature space. Nothing here is learned. The paper fits the features by a
+    dot-regression loss; here the cosines are scaled, so that every loss on logits can.
+
+    Args:
+        features: length of a feature vector; at least ``classes``.
+        classes: number of classes.
+        generator: draws the rotation of the frame.
+        scale: what the cosines are multiplied by; 1 for a loss that scales them itself.
+
+    Raises:
+        ConfigError: fewer features than classes, or ``scale`` is not positive.
+    """
+
+    frame: Tensor
+
+    def __init__(self, features: int, classes: int, generator: torch.Generator, *, scale: float = 16.0) -> None:
+        super().__init__()
+        self.scale = check_scale(scale)
+        self.register_buffer("frame", simplex_etf(features, classes, generator))
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Logits ``(batch, classes)`` of ``features``, ``(batch, features)``."""
+        return self.scale * F.linear(F.normalize(features), self.frame)

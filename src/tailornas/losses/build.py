@@ -1,0 +1,104 @@
+"""Losses by name, and the check that a loss and a head belong together."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from pydantic import BaseModel, ValidationError
+from torch import nn
+
+from tailornas.errors import ConfigError, UnknownNameError
+from tailornas.losses.balanced_softmax import BalancedSoftmax
+from tailornas.losses.class_balanced_focal import ClassBalancedFocal
+from tailornas.losses.cross_entropy import CrossEntropy
+from tailornas.losses.equalization import Equalization
+from tailornas.losses.focal import Focal
+from tailornas.losses.label_aware_smoothing import LabelAwareSmoothing
+from tailornas.losses.ldam import LDAM
+from tailornas.losses.logit_adjustment import LogitAdjustment
+from tailornas.losses.loss import LongTailLoss
+from tailornas.types import ClassCounts
+
+__all__ = ["LOSSES", "build_loss", "check_head", "loss_settings"]
+
+LOSSES: dict[str, type[LongTailLoss]] = {
+    "balanced_softmax": BalancedSoftmax,
+    "class_balanced_focal": ClassBalancedFocal,
+    "cross_entropy": CrossEntropy,
+    "focal": Focal,
+    "label_aware_smoothing": LabelAwareSmoothing,
+    "ldam": LDAM,
+    "logit_adjustment": LogitAdjustment,
+    "seql": Equalization,
+}
+"""Name -> loss; built as ``LOSSES[name](counts, settings, generator)``."""
+
+
+def loss_settings(name: str, settings: Mapping[str, Any]) -> BaseModel:
+    """Reads the settings of the loss ``name``.
+
+    Raises:
+        UnknownNameError: no such loss.
+        ConfigError: a setting that the loss does not have, or a value that it cannot take.
+    """
+    if name not in LOSSES:
+        raise UnknownNameError("loss", name, list(LOSSES))
+    model = LOSSES[name].Settings
+    try:
+        return model(**settings)
+    except ValidationError as error:
+        first = error.errors()[0]
+        setting = ".".join(map(str, first["loc"]))
+        raise ConfigError(
+            f"loss {name!r}, setting {setting!r}: {first['msg']}, got {first['input']!r}; its settings are: "
+            f"{', '.join(model.model_fields) or 'none'}"
+        ) from error
+
+
+def build_loss(
+    name: str, counts: ClassCounts, generator: torch.Generator | None = None, **settings: Any
+) -> LongTailLoss:
+    """Builds a loss by name.
+
+    Args:
+        name: a name of :data:`LOSSES`.
+        counts: training images a class.
+        generator: for a loss that draws random numbers (``seql``).
+        settings: what the loss's ``Settings`` describe.
+
+    Raises:
+        UnknownNameError: no such loss.
+        ConfigError: unknown or impossible settings, or no generator where one is needed.
+        DataError: the loss cannot be built from these counts.
+    """
+    checked = loss_settings(name, settings)
+    return LOSSES[name](counts, checked, generator)
+
+
+def check_head(loss: LongTailLoss, head: nn.Module) -> None:
+    """Refuses a head whose logits the loss cannot use.
+
+    A head whose ``scale`` is 1.0 gives cosines in [-1, 1]. A loss with a scale of its own (``loss.head`` is
+    ``"cosine"``) needs exactly these; under any other loss they cannot be fitted, since a softmax of
+    numbers so close together never becomes sure.
+
+    Args:
+        loss: the loss.
+        head: the last layer of the network.
+
+    Raises:
+        ConfigError: they do not belong together.
+    """
+    scale = getattr(head, "scale", None)
+    gives_cosines = isinstance(scale, float) and scale == 1.0
+    if loss.head == "cosine" and not gives_cosines:
+        came = type(head).__name__ + (f" with scale {scale:g}" if isinstance(scale, float) else "")
+        raise ConfigError(
+            f"{type(loss).__name__} scales its logits itself and expects cosines in [-1, 1] but the head is "
+            f"{came}: use the head 'cosine' or another loss"
+        )
+    if loss.head != "cosine" and gives_cosines:
+        raise ConfigError(
+            f"{type(loss).__name__} expects logits of any size but the head is {type(head).__name__} with "
+            "scale 1, which gives cosines in [-1, 1]: use the head 'scaled_cosine' or the loss 'ldam'"
+        )

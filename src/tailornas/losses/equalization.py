@@ -1,0 +1,64 @@
+"""Softmax equalisation loss: rare classes are mostly left out as negatives."""
+
+from typing import final
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+from torch.nn import functional as F
+
+from tailornas.errors import ConfigError
+from tailornas.losses.loss import LongTailLoss, target_mask
+from tailornas.types import ClassCounts
+
+__all__ = ["Equalization", "EqualizationSettings"]
+
+
+@final
+class EqualizationSettings(BaseModel):
+    """Settings of :class:`Equalization`; the defaults are the paper's for CIFAR-100-LT."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    rare: float = Field(0.003, ge=0, le=1, description="classes with a smaller share of the images are rare")
+    ignore: float = Field(0.95, ge=0, le=1, description="chance that a rare negative is left out (gamma)")
+
+
+@final
+class Equalization(LongTailLoss):
+    """Softmax equalisation loss, SEQL (Tan et al. 2020, 2003.05176).
+
+    The cross-entropy of ``exp(z_j) / sum_k w_k exp(z_k)`` with ``w_k = 1 - beta T(f_k) (1 - y_k)``: beta is
+    1 with probability ``ignore``, drawn anew for every image and class, and T is 1 for classes whose share
+    f_k of the images is below ``rare``. The paper's shares suit about 100 classes; scale ``rare`` with the
+    number of classes.
+
+    Args:
+        counts: training images a class.
+        settings: thresholds.
+        generator: draws beta, best on the device of the logits. Its state moves with every call, so a
+            resumable training sets ``loss.generator`` anew by position, every step or every epoch.
+
+    Raises:
+        ConfigError: no generator.
+    """
+
+    Settings = EqualizationSettings
+    settings: EqualizationSettings
+    generator: torch.Generator
+    is_rare: Tensor
+
+    def __init__(
+        self, counts: ClassCounts, settings: EqualizationSettings, generator: torch.Generator | None = None
+    ) -> None:
+        if generator is None:
+            raise ConfigError("the loss 'seql' draws random numbers: expected a torch.Generator, got None")
+        super().__init__(counts, settings, generator)
+        self.register_buffer("is_rare", counts.tensor() < settings.rare * counts.total)
+
+    def per_image(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """See :meth:`LongTailLoss.per_image`; random."""
+        draws = torch.rand(logits.shape, generator=self.generator, device=self.generator.device)
+        beta = draws.to(logits.device) < self.settings.ignore
+        left_out = beta & self.is_rare & ~target_mask(targets, self.classes)
+        return F.cross_entropy(logits.masked_fill(left_out, float("-inf")), targets, reduction="none")

@@ -1,0 +1,131 @@
+"""What every long-tail loss has in common: how it is called, how images are averaged, what it refuses."""
+
+from abc import ABC, abstractmethod
+from typing import ClassVar, Literal, final
+
+import torch
+from pydantic import BaseModel, ConfigDict
+from torch import Tensor, nn
+
+from tailornas.errors import ConfigError, DataError
+from tailornas.types import ClassCounts
+
+__all__ = ["LongTailLoss", "NoSettings", "target_mask"]
+
+
+@final
+class NoSettings(BaseModel):
+    """The settings of a loss that has none."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+def target_mask(targets: Tensor, classes: int) -> Tensor:
+    """Marks the target of every image: bool ``(batch, classes)`` for int64 ``targets``, ``(batch,)``."""
+    return targets[:, None] == torch.arange(classes, device=targets.device)
+
+
+class LongTailLoss(nn.Module, ABC):
+    """A loss on logits, built from class counts and called as ``loss(logits, targets, weights)``.
+
+    It holds one number a class at most, as a buffer that follows the device of the logits. Class weights
+    are not its state but an argument, so that a schedule can bring them in at any moment
+    (:func:`tailornas.losses.weights_at`).
+
+    Args:
+        counts: training images a class.
+        settings: an instance of the loss's own ``Settings``.
+        generator: source of the numbers that a random loss draws; the others leave it alone.
+
+    Raises:
+        DataError: fewer than two classes.
+    """
+
+    Settings: ClassVar[type[BaseModel]] = NoSettings
+    head: ClassVar[Literal["any", "cosine"]] = "any"
+    """``"cosine"``: the loss scales its logits itself and needs cosines; see :func:`check_head`."""
+    own_weights: ClassVar[bool] = False
+    """Whether class weights are part of the loss, so that it takes no others."""
+
+    def __init__(self, counts: ClassCounts, settings: BaseModel, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+        if len(counts) < 2:
+            raise DataError(f"expected counts of at least 2 classes, got {len(counts)}: add a class")
+        self.classes = len(counts)
+        self.settings = settings
+        self.generator = generator
+
+    @abstractmethod
+    def per_image(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """The loss of every image, without class weights.
+
+        Args:
+            logits: float32 ``(batch, classes)``.
+            targets: int64 ``(batch,)``.
+
+        Returns:
+            float32 ``(batch,)``.
+        """
+
+    def probabilities(self, logits: Tensor) -> Tensor:
+        """Class probabilities that the logits of a network fitted by this loss stand for.
+
+        Args:
+            logits: ``(batch, classes)``.
+
+        Returns:
+            float32 ``(batch, classes)``.
+        """
+        return logits.float().softmax(dim=1)
+
+    def weighted(self, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """The weighted loss of every image, and the weight of every image.
+
+        Args:
+            logits: ``(batch, classes)`` of any floating type; the loss is computed in float32.
+            targets: int64 ``(batch,)``.
+            weights: class weights, ``(classes,)``; None: all 1.
+
+        Returns:
+            Two float32 ``(batch,)``.
+
+        Raises:
+            DataError: logits or weights of another number of classes than the loss was built for.
+            ConfigError: weights, for a loss that has its own.
+        """
+        if logits.ndim != 2 or logits.shape[1] != self.classes:
+            raise DataError(
+                f"{type(self).__name__} was built from the counts of {self.classes} classes: expected logits "
+                f"(batch, {self.classes}), got {tuple(logits.shape)}"
+            )
+        # The buffers go to the device of the logits with the first batch; later there is nothing to move.
+        self.to(logits.device)
+        losses = self.per_image(logits.float(), targets)
+        if weights is None:
+            return losses, torch.ones_like(losses)
+        if self.own_weights:
+            raise ConfigError(
+                f"{type(self).__name__} has class weights of its own and got others: leave them out or use "
+                "the loss 'focal'"
+            )
+        if weights.shape != (self.classes,):
+            raise DataError(
+                f"expected one class weight for each of {self.classes} classes, got weights of shape "
+                f"{tuple(weights.shape)}"
+            )
+        image_weights = weights.to(losses)[targets]
+        return image_weights * losses, image_weights
+
+    def forward(self, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
+        """The mean loss of a batch, each image counted by the weight of its class.
+
+        The mean divides by the sum of the weights, as :func:`torch.nn.functional.cross_entropy` does and
+        with it the published code of LDAM-DRW. So the size of the loss, and the learning rate that suits
+        it, does not change when weights come in, and a factor common to all weights has no effect. For
+        arguments and errors see :meth:`weighted`.
+
+        Returns:
+            A float32 scalar.
+        """
+        losses, image_weights = self.weighted(logits, targets, weights)
+        return losses.sum() / image_weights.sum()

@@ -1,0 +1,100 @@
+"""When class weights or balanced sampling come in: pure functions of the share of training that is done."""
+
+from functools import lru_cache
+from typing import Self, final
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor
+
+from tailornas.errors import ConfigError, UnknownNameError
+from tailornas.losses.reweight import WEIGHTINGS, class_weights
+from tailornas.types import ClassCounts
+
+__all__ = ["SCHEDULES", "ScheduleConfig", "sampler_at", "weights_at"]
+
+SCHEDULES: dict[str, tuple[str, ...]] = {"none": (), "drw": ("start", "weighting"), "drs": ("start",)}
+"""Name -> the settings that it uses: no schedule, deferred re-weighting, deferred re-sampling."""
+
+
+@final
+class ScheduleConfig(BaseModel):
+    """A schedule and its settings (Cao et al. 2019, 1906.07413, algorithm 1).
+
+    Raises:
+        UnknownNameError: no such schedule or weighting.
+        ConfigError: ``start`` is outside [0, 1], or a setting is given that the schedule does not use.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field("none", description="none, drw (deferred re-weighting) or drs (deferred re-sampling)")
+    start: float = Field(0.8, description="share of training before it comes in; 0: from the beginning")
+    weighting: str | tuple[float, ...] = Field("auto", description="drw: class weights, by name or one number a class")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.name not in SCHEDULES:
+            raise UnknownNameError("schedule", self.name, list(SCHEDULES))
+        if isinstance(self.weighting, str) and self.weighting not in WEIGHTINGS:
+            raise UnknownNameError("weighting", self.weighting, list(WEIGHTINGS))
+        if not 0 <= self.start <= 1:
+            raise ConfigError(f"start is a share of training in [0, 1] and is {self.start}: 0.8 is usual")
+        for setting in ("start", "weighting"):
+            default = type(self).model_fields[setting].default
+            if setting not in SCHEDULES[self.name] and getattr(self, setting) != default:
+                raise ConfigError(
+                    f"schedule {self.name!r} does not use {setting!r} and got {getattr(self, setting)!r}: "
+                    "leave it out or choose another schedule"
+                )
+        return self
+
+
+def weights_at(
+    schedule: ScheduleConfig, counts: ClassCounts, progress: float, device: torch.device | str = "cpu"
+) -> Tensor | None:
+    """Class weights at one moment of training.
+
+    Args:
+        schedule: the schedule.
+        counts: training images a class.
+        progress: share of training that is done, in [0, 1].
+        device: where the weights are wanted.
+
+    Returns:
+        float32 ``(classes,)`` from the start of a ``drw`` on, else None. It is computed once and shared: do
+        not write to it.
+
+    Raises:
+        ConfigError: ``progress`` is outside [0, 1].
+        DataError: the weights cannot be made for these counts.
+    """
+    if schedule.name != "drw" or not _begun(schedule, progress):
+        return None
+    return _weights_on(schedule.weighting, counts, torch.device(device))
+
+
+def sampler_at(schedule: ScheduleConfig, sampler: str, progress: float) -> str:
+    """Name of the sampler at one moment of training: ``"class_balanced"`` once ``drs`` begins, else ``sampler``.
+
+    Args:
+        schedule: the schedule.
+        sampler: the sampler that training begins with.
+        progress: share of training that is done, in [0, 1].
+
+    Raises:
+        ConfigError: ``progress`` is outside [0, 1].
+    """
+    return "class_balanced" if _begun(schedule, progress) and schedule.name == "drs" else sampler
+
+
+def _begun(schedule: ScheduleConfig, progress: float) -> bool:
+    if not 0 <= progress <= 1:
+        raise ConfigError(f"progress is a share of training in [0, 1] and is {progress}: divide by all steps")
+    return progress >= schedule.start
+
+
+@lru_cache(maxsize=8)
+def _weights_on(weighting: str | tuple[float, ...], counts: ClassCounts, device: torch.device) -> Tensor:
+    # Asked for at every step: a copy to the device each time would make the host wait for it.
+    return class_weights(weighting, counts).to(device)

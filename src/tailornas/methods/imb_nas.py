@@ -1,0 +1,51 @@
+"""IMB-NAS (2210.00136; re-run in 2406.16972): search on a long-tailed target with a supernet of a balanced source."""
+
+from tailornas.methods.contenders import baseline_network, evaluate, found_network, plan_training, train
+from tailornas.methods.context import Context
+from tailornas.methods.supernet import (
+    adapt,
+    adapt_inputs,
+    check_limits,
+    plan_search,
+    pretrain,
+    search,
+    transfer,
+)
+from tailornas.types import Artifact
+
+__all__ = ["imb_nas"]
+
+
+def imb_nas(context: Context) -> Artifact:
+    """Trains a supernet on the source, adapts it to the target, searches with it and trains the winner.
+
+    Args:
+        context: the run, the data, the space and the settings of every stage.
+
+    Returns:
+        The test metrics of the found network (``train``) and of the baseline (``baseline``).
+
+    Raises:
+        LimitError: no architecture meets the limits.
+        ConfigError: the time limit is too short for one epoch of each stage.
+        DivergenceError: a training diverged.
+    """
+    supernet, space = context.new_space(context.source.train), context.new_space(context.target.train)
+    check_limits(context, space)
+    plan = plan_search(context)
+
+    # The supernet learns from balanced data, once; the target takes over its backbone, not its head.
+    pretrain(context, plan, supernet)
+    transfer(supernet, space)
+    # The backbone stays as it is; a head for the target is trained on it with a re-weighted loss.
+    adapt(context, plan, space)
+    # Candidates inherit these weights; the selection split tells them apart.
+    winner = search(context, plan, space)
+    # The winner is trained on the target, and so is a ResNet of the cost that was allowed.
+    found = found_network(context, space, winner, adapt_inputs(context, plan))
+    baseline = baseline_network(context, winner)
+    training = plan_training(context, found, baseline)
+    train(context, training, found)
+    train(context, training, baseline)
+    # Only now is the test split looked at.
+    return evaluate(context, training, found, baseline)

@@ -1,0 +1,196 @@
+"""Recognition rates that count every class alike, all computed from one confusion matrix.
+
+A class without images in the evaluated split has no recall: it is left out of every mean instead of being
+counted as 0 or 1.
+"""
+
+import math
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from tailornas.errors import ConfigError, DataError
+from tailornas.types import ClassCounts
+
+__all__ = [
+    "accuracy",
+    "balanced_accuracy",
+    "class_recalls",
+    "confusion",
+    "geometric_mean",
+    "group_recalls",
+    "harmonic_mean",
+    "macro_f1",
+    "shot_groups",
+    "tercile_groups",
+    "wilson_interval",
+    "worst_class",
+]
+
+
+def confusion(predictions: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """Counts how often each class was taken for each: row the target, column the prediction.
+
+    Args:
+        predictions: int64 ``(images,)``.
+        targets: int64 ``(images,)``.
+        classes: number of classes.
+
+    Returns:
+        int64 ``(classes, classes)``.
+
+    Raises:
+        DataError: no image, not one prediction an image, or a label outside the classes.
+    """
+    if predictions.shape != targets.shape or targets.ndim != 1:
+        raise DataError(
+            f"expected one prediction for each target, got predictions {tuple(predictions.shape)} and "
+            f"targets {tuple(targets.shape)}"
+        )
+    if not len(targets):
+        raise DataError("there is nothing to evaluate: expected at least 1 image, got 0")
+    for name, labels in (("predictions", predictions), ("targets", targets)):
+        low, high = int(labels.min()), int(labels.max())
+        if low < 0 or high >= classes:
+            raise DataError(f"{name} must be labels from 0 to {classes - 1}, got labels from {low} to {high}")
+    return torch.bincount(targets * classes + predictions, minlength=classes**2).view(classes, classes)
+
+
+def class_recalls(confusion: Tensor) -> Tensor:
+    """Share of each class's images that were recognised: float64 ``(classes,)``, NaN where there is none."""
+    return confusion.diagonal().double() / confusion.sum(dim=1)
+
+
+def accuracy(confusion: Tensor) -> float:
+    """Share of all images that were recognised (top-1)."""
+    return int(confusion.diagonal().sum()) / int(confusion.sum())
+
+
+def balanced_accuracy(confusion: Tensor) -> tuple[float, float]:
+    """Mean of the class recalls, and its standard error.
+
+    The recalls of C classes are independent binomial shares, so the error of their mean is ``sqrt(sum_i p_i
+    (1 - p_i) / n_i) / C``. With p the observed recall, a class whose one image was recognised would claim
+    an error of 0; p is therefore Laplace's estimate ``(k + 1) / (n + 2)`` from k of n recognised images.
+
+    Returns:
+        Balanced accuracy and standard error, both as shares.
+    """
+    recalls = _scored(confusion)
+    hits, images = confusion.diagonal().double(), confusion.sum(dim=1).double()
+    scored = images > 0
+    estimate = ((hits + 1) / (images + 2))[scored]
+    variances = estimate * (1 - estimate) / images[scored]
+    return float(recalls.mean()), math.sqrt(float(variances.sum())) / len(recalls)
+
+
+def macro_f1(confusion: Tensor) -> float:
+    """Mean over classes of ``2 TP / (2 TP + FP + FN)``, of the classes that have images."""
+    hits, images = confusion.diagonal().double(), confusion.sum(dim=1)
+    scored = images > 0
+    return float((2 * hits / (images + confusion.sum(dim=0)))[scored].mean())
+
+
+def worst_class(confusion: Tensor) -> float:
+    """The lowest class recall."""
+    return float(_scored(confusion).min())
+
+
+def harmonic_mean(confusion: Tensor) -> float:
+    """Harmonic mean of the class recalls; 0 where one of them is 0."""
+    return float(1 / (1 / _scored(confusion)).mean())
+
+
+def geometric_mean(confusion: Tensor) -> float:
+    """Geometric mean of the class recalls; 0 where one of them is 0."""
+    return float(_scored(confusion).log().mean().exp())
+
+
+def wilson_interval(hits: Tensor, images: Tensor, z: float = 1.96) -> tuple[Tensor, Tensor]:
+    """Wilson's score interval of a binomial share.
+
+    It stays in [0, 1] and has a width for any number of images (Wilson 1927, doi:10.2307/2276774).
+
+    Args:
+        hits: recognised images, ``(classes,)``.
+        images: all images, ``(classes,)``; NaN comes back where it is 0.
+        z: quantile of the normal distribution; 1.96 is 95%.
+
+    Returns:
+        Lower and upper end, two float64 ``(classes,)``.
+    """
+    n = images.double()
+    share = hits.double() / n
+    centre = (share + z**2 / (2 * n)) / (1 + z**2 / n)
+    half = z / (1 + z**2 / n) * (share * (1 - share) / n + z**2 / (4 * n**2)).sqrt()
+    # Where no or every image is a hit the end is exactly 0 or 1; rounding must not take it beyond the share.
+    return torch.minimum(centre - half, share).clamp_min(0), torch.maximum(centre + half, share).clamp_max(1)
+
+
+def shot_groups(counts: ClassCounts, many: int = 100, few: int = 20) -> dict[str, tuple[int, ...]]:
+    """Groups classes by their training images: more than ``many``, fewer than ``few``, and those between.
+
+    The thresholds of Liu et al. 2019 (1904.05160), section 4.1.
+
+    Args:
+        counts: training images a class.
+        many: a many-shot class has more than this.
+        few: a few-shot class has fewer than this.
+
+    Returns:
+        Labels of the groups ``many``, ``medium`` and ``few``; a group without classes is absent.
+
+    Raises:
+        ConfigError: ``few`` is negative or above ``many``.
+    """
+    if not 0 <= few <= many:
+        raise ConfigError(f"group thresholds are out of order: expected 0 <= few <= many, got few {few}, many {many}")
+    groups = {
+        "many": [label for label, count in enumerate(counts) if count > many],
+        "medium": [label for label, count in enumerate(counts) if few <= count <= many],
+        "few": [label for label, count in enumerate(counts) if count < few],
+    }
+    return {name: tuple(labels) for name, labels in groups.items() if labels}
+
+
+def tercile_groups(counts: ClassCounts) -> dict[str, tuple[int, ...]]:
+    """Groups classes into thirds by their training images, for datasets that fixed thresholds do not divide.
+
+    Equal counts are ordered by label; where three does not divide the classes, the bigger groups come first.
+
+    Args:
+        counts: training images a class.
+
+    Returns:
+        Labels of the groups ``many``, ``medium`` and ``few``; a group without classes is absent.
+    """
+    order = sorted(range(len(counts)), key=lambda label: -counts[label])
+    third, rest = divmod(len(order), 3)
+    ends = [third + (rest > 0), 2 * third + rest, len(order)]
+    groups = {"many": order[: ends[0]], "medium": order[ends[0] : ends[1]], "few": order[ends[1] :]}
+    return {name: tuple(sorted(labels)) for name, labels in groups.items() if labels}
+
+
+def group_recalls(recalls: Tensor, groups: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[float, int]]:
+    """Mean recall of each group and the number of classes it is the mean of.
+
+    Args:
+        recalls: float ``(classes,)``, NaN for a class without images; see :func:`class_recalls`.
+        groups: labels by group; see :func:`shot_groups`.
+
+    Returns:
+        Recall and number of classes by group; a group of which no class has images is absent.
+    """
+    means = {}
+    for name, labels in groups.items():
+        members = recalls[list(labels)]
+        members = members[~members.isnan()]
+        if len(members):
+            means[name] = (float(members.mean()), len(members))
+    return means
+
+
+def _scored(confusion: Tensor) -> Tensor:
+    recalls = class_recalls(confusion)
+    return recalls[~recalls.isnan()]

@@ -1,0 +1,220 @@
+"""The whole job: from a configuration to a run folder with a trained network and a report."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast, final
+
+from tailornas.config import RunConfig, SourceConfig, to_toml
+from tailornas.data import DataConfig, Dataset, prepare
+from tailornas.errors import ConfigError
+from tailornas.methods import METHODS, Context, SearchPlan, Settings, SupernetSource, TrainPlan, choose_source
+from tailornas.report import Data, Limits, LogLine, Network, Plan, Report, Row, Verdict, render, summarize, verdict
+from tailornas.runs import Console, RunFolder, environment
+from tailornas.seeding import generator
+from tailornas.spaces import build_space, cell_edges
+from tailornas.training import make_fabric
+
+__all__ = ["STAGES", "Outcome", "run"]
+
+STAGES = {
+    "plan": "what fits into the time limit",
+    "pretrain": "supernet on the source",
+    "adapt": "supernet's head on the target",
+    "search": "candidates on the selection split",
+    "plan-training": "epochs of both networks",
+    "train": "the found network",
+    "baseline": "the baseline, trained alike",
+    "evaluate": "both on the test split",
+}
+"""What each stage of a run does, for people."""
+
+
+@final
+@dataclass(frozen=True)
+class Outcome:
+    """What a run came to.
+
+    Args:
+        report: path of the report.
+        weights: path of the found network's weights.
+        found: the found network, its costs and its test metrics.
+        baseline: the same of the baseline.
+    """
+
+    report: Path
+    weights: Path
+    found: Network
+    baseline: Network
+
+    @property
+    def summary(self) -> dict[str, list[Row]]:
+        """Both networks side by side, in parts."""
+        return summarize(self.found, self.baseline)
+
+    @property
+    def verdict(self) -> Verdict:
+        """Which of the two does better on the test split."""
+        return verdict(self.found, self.baseline)
+
+
+def run(config: RunConfig, out: Path, console: Console, *, command: str, started: float | None = None) -> Outcome:
+    """Searches, trains and reports; goes on where an earlier run in ``out`` ended.
+
+    Args:
+        config: everything that can be told.
+        out: the run folder.
+        console: where progress is shown.
+        command: the shell command that repeats the run, for the report.
+        started: the ``time.monotonic()`` from which the time limit counts; None: now.
+
+    Raises:
+        TailorNASError: the input cannot be used, or a training diverged.
+    """
+    fabric = make_fabric(config.device)
+    target = prepare(config.data, config.seed)
+    source = choose_source(target, _named_source(config.source, config.data, target, config.seed))
+    with RunFolder.open(out, to_toml(config), console, started=started) as folder:
+        _introduce(console, folder, target, source)
+        context = Context(
+            run=folder,
+            fabric=fabric,
+            build_space=lambda classes, rng: build_space(config.space, classes, rng),
+            space_id=config.space.model_dump(mode="json"),
+            source=source,
+            target=target,
+            settings=Settings(
+                pretrain=config.pretrain,
+                adapt=config.adapt,
+                search=config.search,
+                train=config.train,
+                augment=config.augment,
+                limits=config.limits,
+            ),
+            seed=config.seed,
+            time_limit=config.time_limit,
+        )
+        METHODS[config.method](context)
+        report = _report(config, folder, target, source, command)
+        return Outcome(
+            report=folder.write("report.html", render(report)),
+            weights=folder.path / "stages" / "train" / "result.safetensors",
+            found=report.found,
+            baseline=report.baseline,
+        )
+
+
+def _named_source(source: SourceConfig, data: DataConfig, target: Dataset, seed: int) -> Dataset | None:
+    """The dataset that the user named as the source, with images of the target's size."""
+    if source.data is None:
+        if source.data_dir is not None:
+            raise ConfigError("source.data_dir is given without source.data: name the source, or leave both out")
+        return None
+    if (source.data, source.data_dir or data.data_dir) == (data.data, data.data_dir):
+        raise ConfigError(
+            f"source and target are both {source.data!r} and would share images: leave the source out, and the images "
+            "that the target does not use become the source"
+        )
+    return prepare(
+        DataConfig(
+            data=source.data,
+            data_dir=source.data_dir,
+            profile="as-is",
+            image_size=target.image_size,
+            memory_cap_mb=data.memory_cap_mb,
+            skip_bad=data.skip_bad,
+        ),
+        seed,
+    )
+
+
+def _introduce(console: Console, folder: RunFolder, target: Dataset, source: SupernetSource) -> None:
+    """Says what the run works on, and what the reader of its report must know about it."""
+    console.note(
+        f"target   {target.description}: {len(target.train):,} training, {len(target.selection):,} selection and "
+        f"{len(target.test):,} test images of {len(target.classes)} classes, {target.image_size} pixels, "
+        f"imbalance factor {target.imbalance_factor:.3g}"
+    )
+    folder.note(f"source   {source.description}")
+    if target.unscored:
+        folder.note(f"classes with a single image, which choose nothing: {', '.join(target.unscored)}")
+    if target.skipped:
+        folder.note(f"images left out because they cannot be read: {', '.join(target.skipped)}")
+
+
+def _report(config: RunConfig, folder: RunFolder, target: Dataset, source: SupernetSource, command: str) -> Report:
+    """Gathers what the stages left in the run folder."""
+    search = folder.artifact("search")
+    assert search is not None
+    space = build_space(config.space, len(target.classes), generator(config.seed, "report"))
+    found = _network(config, folder, "train")
+    assert found["architecture"] is not None
+    return Report(
+        title=f"TailorNAS on {target.source}",
+        command=command,
+        config_toml=to_toml(config),
+        environment=environment(),
+        seconds=folder.seconds,
+        notes=folder.notes,
+        data=cast(Data, target.values()),
+        plan=_plan(config, folder, target, source),
+        pretrain_log=cast(list[LogLine], folder.logs("pretrain")),
+        adapt_log=cast(list[LogLine], folder.logs("adapt")),
+        train_log=cast(list[LogLine], folder.logs("train")),
+        baseline_log=cast(list[LogLine], folder.logs("baseline")),
+        candidates=search.values["candidates"],
+        found=found,
+        baseline=_network(config, folder, "baseline"),
+        cell=cell_edges(space.from_text(found["architecture"])),
+        limits=cast(Limits, config.limits.model_dump()),
+    )
+
+
+def _network(config: RunConfig, folder: RunFolder, stage: str) -> Network:
+    """One of the two networks, its training and its test metrics."""
+    trained, evaluated = folder.artifact(stage), folder.artifact("evaluate")
+    assert trained is not None and evaluated is not None
+    values: dict[str, Any] = {**trained.values, **evaluated.values[stage]}
+    schedule = config.train.resolved_schedule.name
+    return Network(
+        name=values["name"],
+        architecture=values["architecture"],
+        params=values["costs"]["params"],
+        macs=values["costs"]["macs"],
+        latency_ms=values["latency_ms"],
+        epochs=values["epochs"],
+        seconds=values["seconds"],
+        init="supernet" if stage == "train" and config.train.init == "inherit" else "scratch",
+        loss=config.train.loss + (f" + {schedule}" if schedule != "none" else ""),
+        metrics=values["metrics"],
+    )
+
+
+def _plan(config: RunConfig, folder: RunFolder, target: Dataset, source: SupernetSource) -> list[Plan]:
+    """What each stage was expected to take; empty without a time limit."""
+    if config.time_limit is None:
+        return []
+    search, training = folder.artifact("plan"), folder.artifact("plan-training")
+    assert search is not None and training is not None
+    early, late = SearchPlan(**search.values), TrainPlan(**training.values)
+    fitted = len(target.train) + len(target.selection)
+    stages = [
+        ("pretrain", early.pretrain_epochs, len(source.train), early.pretrain_rate),
+        ("adapt", early.adapt_epochs, len(target.train), early.adapt_rate),
+        ("train", late.epochs, fitted, late.found_rate),
+        ("baseline", late.epochs, fitted, late.baseline_rate),
+    ]
+    plan = [
+        Plan(stage=stage, epochs=epochs, images_per_second=rate, seconds=epochs * images / rate)
+        for stage, epochs, images, rate in stages
+        if rate is not None
+    ]
+    if early.candidate_seconds is not None:
+        candidates = early.generations * config.search.population
+        scoring = Plan(
+            stage="search",
+            candidates=candidates,
+            images_per_second=len(target.selection) / early.candidate_seconds,
+            seconds=candidates * early.candidate_seconds,
+        )
+        plan.insert(2, scoring)
+    return plan

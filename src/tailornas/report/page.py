@@ -1,0 +1,111 @@
+"""The report as one HTML file that needs nothing else: no network, no second file, no server."""
+
+from base64 import b64encode
+from dataclasses import dataclass
+from hashlib import sha256
+from importlib.resources import files
+from typing import final
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
+from plotly.offline import get_plotlyjs
+
+from tailornas.report.figures import by_size
+from tailornas.report.formats import count, duration, percent
+from tailornas.report.sections import limits_text, sections
+from tailornas.report.summary import summarize, verdict
+from tailornas.report.values import Plan, Report
+
+__all__ = ["StageTime", "render", "stage_times"]
+
+# A finger on a figure scrolls the page, a mouse zooms. Paper is narrower than the window was.
+DRAW = """
+"use strict";
+const touch = matchMedia("(pointer: coarse)").matches;
+const charts = [...document.querySelectorAll(".chart")];
+for (const chart of charts) {
+  const figure = JSON.parse(chart.previousElementSibling.textContent);
+  if (touch) figure.layout.dragmode = false;
+  const config = {responsive: true, displayModeBar: false, typesetMath: false};
+  Plotly.newPlot(chart, figure.data, figure.layout, config);
+}
+const fit = () => charts.forEach((chart) => Plotly.Plots.resize(chart));
+addEventListener("beforeprint", fit);
+addEventListener("afterprint", fit);
+"""
+
+
+@final
+@dataclass(frozen=True)
+class StageTime:
+    """One line of the table of times.
+
+    Args:
+        stage: name of the stage.
+        plan: expected work and speed, ``30 epochs at 2,140 images/s``; empty where not planned.
+        planned: planned time.
+        taken: time that it took; empty where it did not run.
+    """
+
+    stage: str
+    plan: str
+    planned: str
+    taken: str
+
+
+def render(report: Report) -> str:
+    """Returns the page as HTML text, to be written as UTF-8.
+
+    Every text of the report, class names included, is shown letter by letter: neither the browser nor plotly
+    reads it as markup. Beyond that, the page's content security policy forbids every connection, and every
+    script but the two that the page brings.
+    """
+    environment = Environment(
+        loader=PackageLoader("tailornas", "report"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {"count": count, "percent": percent}
+    scripts = get_plotlyjs(), DRAW
+    found, baseline = report.found["metrics"]["per_class"], report.baseline["metrics"]["per_class"]
+    html = environment.get_template("page.html.j2").render(
+        report=report,
+        verdict=verdict(report.found, report.baseline),
+        summary=summarize(report.found, report.baseline),
+        sections=sections(report),
+        classes=[(found[i], baseline[i]) for i in by_size([entry["train"] for entry in found])],
+        limits=limits_text(report.limits),
+        stages=stage_times(report),
+        css=Markup(files("tailornas.report").joinpath("page.css").read_text(encoding="utf-8")),
+        scripts=[Markup(script) for script in scripts],
+        script_hashes=" ".join(f"'sha256-{_hash(script)}'" for script in scripts),
+    )
+    # File names may hold bytes that are no text, which UTF-8 cannot say.
+    return html.encode(errors="replace").decode()
+
+
+def stage_times(report: Report) -> list[StageTime]:
+    """Planned and real times of all stages that were planned or ran, the planned ones first."""
+    plans = {plan["stage"]: plan for plan in report.plan}
+    lines = []
+    for stage in dict.fromkeys([*plans, *report.seconds]):
+        work = planned = ""
+        if stage in plans:
+            plan = plans[stage]
+            work = f"{_work(plan)} at {plan['images_per_second']:,.0f} images/s"
+            planned = duration(plan["seconds"])
+        taken = duration(report.seconds[stage]) if stage in report.seconds else ""
+        lines.append(StageTime(stage, work, planned, taken))
+    return lines
+
+
+def _work(plan: Plan) -> str:
+    if "epochs" in plan:
+        return f"{plan['epochs']:,} {'epoch' if plan['epochs'] == 1 else 'epochs'}"
+    return f"{plan['candidates']:,} {'candidate' if plan['candidates'] == 1 else 'candidates'}"
+
+
+def _hash(script: str) -> str:
+    return b64encode(sha256(script.encode()).digest()).decode()

@@ -1,0 +1,186 @@
+"""The page's figures in their order, each with its heading and one sentence on how to read it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import final
+
+import plotly.graph_objects as go
+from markupsafe import Markup
+
+from tailornas.report.cell import cell_svg
+from tailornas.report.figures import LOG_FROM, NAMED_CLASSES, class_counts, training_curve
+from tailornas.report.formats import count, milliseconds
+from tailornas.report.recognition import CELLS, INTERVALS, WRITTEN, class_recalls, confusion_matrix
+from tailornas.report.style import BASELINE, FOUND, SELECTION, TEST
+from tailornas.report.trials import candidate_costs, search_history
+from tailornas.report.values import Limits, Report
+
+__all__ = ["Panel", "Section", "limits_text", "plot", "script_json", "sections"]
+
+
+@final
+@dataclass(frozen=True)
+class Panel:
+    """One drawing of a figure.
+
+    Args:
+        markup: the drawing.
+        title: its heading, where a figure has several.
+    """
+
+    markup: Markup
+    title: str = ""
+
+
+@final
+@dataclass(frozen=True)
+class Section:
+    """One figure of the page.
+
+    Args:
+        id: its anchor.
+        heading: its title.
+        aid: one sentence on how to read it or, without panels, on why there is nothing to read.
+        panels: the drawings.
+    """
+
+    id: str
+    heading: str
+    aid: str
+    panels: Sequence[Panel] = ()
+
+
+def sections(report: Report) -> list[Section]:
+    """All figures of ``report`` in the page's order."""
+    return [
+        _classes(report),
+        _history(report),
+        _candidates(report),
+        _cell(report),
+        _recalls(report),
+        _training(report),
+        _confusion(report),
+    ]
+
+
+def plot(drawn: go.Figure, description: str, style: str = "") -> Markup:
+    """A plotly figure as JSON beside the empty element that the page's script draws it in.
+
+    Args:
+        drawn: the figure.
+        description: what screen readers say in its place.
+        style: a further class of the element for the style sheet.
+    """
+    return Markup(
+        '<script type="application/json">{}</script>\n<div class="chart {}" role="img" aria-label="{}"></div>'
+    ).format(script_json(drawn.to_json()), style, description)
+
+
+def script_json(json: str) -> Markup:
+    """JSON text that can stand inside a ``<script>`` element: no letter of it can end or open one."""
+    for letter in "<>&\u2028\u2029":
+        json = json.replace(letter, f"\\u{ord(letter):04x}")
+    return Markup(json)
+
+
+def limits_text(limits: Limits) -> str:
+    """The limits in words: ``30 M MACs, 0.5 M parameters``, or ``none``."""
+    parts = []
+    if limits["macs"] is not None:
+        parts.append(f"{count(limits['macs'])} MACs")
+    if limits["params"] is not None:
+        parts.append(f"{count(limits['params'])} parameters")
+    if limits["latency_ms"] is not None:
+        parts.append(f"{milliseconds(limits['latency_ms'])} latency")
+    return ", ".join(parts) or "none"
+
+
+def _classes(report: Report) -> Section:
+    scale = ", on a logarithmic axis" if report.data["imbalance_factor"] >= LOG_FROM else ""
+    aid = (
+        "Images of each class in the training, selection and test split, from the largest class to the "
+        f"smallest{scale}."
+    )
+    drawn = plot(class_counts(report.data), "Class sizes in the three splits")
+    return Section("fig-classes", "The classes", aid, [Panel(drawn)])
+
+
+def _history(report: Report) -> Section:
+    heading = "The search, trial by trial"
+    if not report.candidates:
+        return Section("fig-history", heading, "This run scored no candidates.")
+    aid = (
+        "A dot is a trial at its score, which is balanced accuracy on the selection split: a ring repeats a "
+        "network scored before, a cross is infeasible and not scored, the numbered bands are generations."
+    )
+    drawn = plot(search_history(report.candidates), "Score of every trial, and the best so far")
+    return Section("fig-history", heading, aid, [Panel(drawn)])
+
+
+def _candidates(report: Report) -> Section:
+    heading = "Score against cost"
+    if not report.candidates:
+        return Section("fig-candidates", heading, "This run scored no candidates.")
+    aid = (
+        "Higher is better, further left is cheaper, and no network beats one on the Pareto front in both; "
+        f"hovering shows standard errors (limits: {limits_text(report.limits)})."
+    )
+    costs = candidate_costs(report.candidates, report.found, report.limits)
+    drawn = plot(costs, "Score of every network against its multiply-accumulates")
+    return Section("fig-candidates", heading, aid, [Panel(drawn)])
+
+
+def _cell(report: Report) -> Section:
+    heading = "The found cell"
+    if not report.cell:
+        return Section("fig-cell", heading, "The found network is not built of NAS-Bench-201 cells.")
+    aid = "The network repeats this cell, in which every node adds up what its incoming edges compute."
+    return Section("fig-cell", heading, aid, [Panel(cell_svg(report.cell))])
+
+
+def _recalls(report: Report) -> Section:
+    classes = len(report.data["classes"])
+    intervals = "bars are" if classes <= INTERVALS else "hovering shows"
+    lines = ", lines are means over tenths of the classes" if classes > NAMED_CLASSES else ""
+    aid = (
+        "A mark is a class, at its training images and its recall on the test split; "
+        f"{intervals} 95% Wilson intervals{lines}."
+    )
+    drawn = plot(
+        class_recalls(report.found["metrics"], report.baseline["metrics"]),
+        "Recall of every class against its training images, for both networks",
+    )
+    return Section("fig-per-class", "Recall by class size", aid, [Panel(drawn)])
+
+
+def _training(report: Report) -> Section:
+    stages = [
+        ("Supernet on the source", report.pretrain_log, TEST),
+        ("Supernet adapted to the target", report.adapt_log, SELECTION),
+        ("Found network", report.train_log, FOUND),
+        ("Baseline", report.baseline_log, BASELINE),
+    ]
+    panels = [
+        Panel(plot(training_curve(log, color), f"Training loss by epoch: {title}"), title)
+        for title, log, color in stages
+        if log
+    ]
+    aid = "The line is the training loss by epoch, the shade the learning rate, each stage on its own scales."
+    return Section("fig-training", "Training", aid if panels else "No training was logged.", panels)
+
+
+def _confusion(report: Report) -> Section:
+    classes = len(report.data["classes"])
+    together = ""
+    if classes > CELLS:
+        together = f"; {-(-classes // CELLS)} classes next in size share a row and a column"
+    aid = (
+        "A row is a true class and shows as which classes its test images were predicted, in percent; "
+        f"the diagonal is right{together}."
+    )
+    drawn = plot(
+        confusion_matrix(report.found["metrics"]),
+        "Confusion matrix of the found network on the test split",
+        style="named" if WRITTEN < classes <= NAMED_CLASSES else "",
+    )
+    return Section("fig-confusion", "What the found network confuses", aid, [Panel(drawn)])

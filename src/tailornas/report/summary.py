@@ -1,0 +1,153 @@
+"""The comparison of the found network with the baseline: one sentence and one table."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from math import hypot
+from typing import Literal, final
+
+from tailornas.report.formats import count, duration, milliseconds, percent, points, relative, with_error
+from tailornas.report.values import Network
+
+__all__ = ["Row", "Verdict", "summarize", "verdict"]
+
+
+@final
+@dataclass(frozen=True)
+class Verdict:
+    """Who does better on the test split, as one sentence in two parts.
+
+    Args:
+        outcome: the winner, or ``noise`` where the difference is too small to name one.
+        claim: the sentence up to its colon.
+        evidence: the rest: the numbers.
+    """
+
+    outcome: Literal["found", "baseline", "noise"]
+    claim: str
+    evidence: str
+
+    @property
+    def sentence(self) -> str:
+        """The whole sentence."""
+        return f"{self.claim}: {self.evidence}"
+
+
+def verdict(found: Network, baseline: Network) -> Verdict:
+    """Judges the difference in balanced accuracy on the test split by its standard error.
+
+    The difference's standard error is that of independent test images. The networks share theirs and mostly
+    fail on the same ones, so it is too large rather than too small; below twice that, a difference is noise.
+    """
+    rates = found["metrics"]["balanced_accuracy"], baseline["metrics"]["balanced_accuracy"]
+    difference, error = rates[0] - rates[1], _joint_error(found, baseline)
+    evidence = (
+        f"on the test split the found network has {percent(rates[0])} balanced accuracy with "
+        f"{count(found['macs'])} MACs and {count(found['params'])} parameters, the baseline "
+        f"{percent(rates[1])} with {count(baseline['macs'])} and {count(baseline['params'])}; the difference "
+        f"of {points(difference)} points has a standard error of {100 * error:.1f}"
+    )
+    name = baseline["name"]
+    if difference == 0 or abs(difference) < 2 * error:
+        claim = f"No clear winner between the found network and the baseline {name}"
+        return Verdict("noise", claim, f"{evidence}, so it is within the noise.")
+    if difference > 0:
+        return Verdict("found", f"The found network beats the baseline {name}", f"{evidence}.")
+    return Verdict("baseline", f"The baseline {name} beats the found network", f"{evidence}.")
+
+
+@final
+@dataclass(frozen=True)
+class Row:
+    """One line of the summary table.
+
+    Args:
+        label: what is compared.
+        found: the found network's value.
+        baseline: the baseline's value.
+        difference: found against baseline; empty where there is nothing to subtract.
+        better: whose value is better; None where they are written alike or neither is better.
+    """
+
+    label: str
+    found: str
+    baseline: str
+    difference: str = ""
+    better: Literal["found", "baseline"] | None = None
+
+
+def summarize(found: Network, baseline: Network) -> dict[str, list[Row]]:
+    """The summary table's rows by part: cost, training, test split."""
+    return {
+        "Cost": _cost(found, baseline),
+        "Training": [
+            Row("Loss", found["loss"], baseline["loss"]),
+            Row("Starts from", found["init"], baseline["init"]),
+            Row("Epochs", str(found["epochs"]), str(baseline["epochs"])),
+            _compared("Time", found["seconds"], baseline["seconds"], duration, relative, smaller=True),
+        ],
+        "Test split": _recognition(found, baseline),
+    }
+
+
+def _joint_error(found: Network, baseline: Network) -> float:
+    return hypot(found["metrics"]["balanced_se"], baseline["metrics"]["balanced_se"])
+
+
+def _cost(found: Network, baseline: Network) -> list[Row]:
+    rows = [
+        _compared("Parameters", found["params"], baseline["params"], count, relative, smaller=True),
+        _compared("MACs", found["macs"], baseline["macs"], count, relative, smaller=True),
+    ]
+    if found["latency_ms"] is not None and baseline["latency_ms"] is not None:
+        latencies = found["latency_ms"], baseline["latency_ms"]
+        rows.append(_compared("Latency", *latencies, milliseconds, relative, smaller=True))
+    return rows
+
+
+def _recognition(found: Network, baseline: Network) -> list[Row]:
+    ours, theirs = found["metrics"], baseline["metrics"]
+    balanced = _rates("Balanced accuracy", ours["balanced_accuracy"], theirs["balanced_accuracy"])
+    rows = [
+        Row(
+            balanced.label,
+            with_error(balanced.found, ours["balanced_se"]),
+            with_error(balanced.baseline, theirs["balanced_se"]),
+            with_error(balanced.difference, _joint_error(found, baseline)),
+            balanced.better,
+        ),
+        _rates("Top-1 accuracy", ours["accuracy"], theirs["accuracy"]),
+    ]
+    for name, group in ours["groups"].items():
+        classes = "1 class" if group["classes"] == 1 else f"{group['classes']} classes"
+        recalls = group["recall"], theirs["groups"][name]["recall"]
+        rows.append(_rates(f"{name.capitalize()}-shot ({classes})", *recalls))
+    rows += [
+        _rates("Worst class", ours["worst_class"], theirs["worst_class"]),
+        _rates("Macro F1", ours["macro_f1"], theirs["macro_f1"]),
+        _rates("Harmonic mean", ours["harmonic_mean"], theirs["harmonic_mean"]),
+        _rates("Geometric mean", ours["geometric_mean"], theirs["geometric_mean"]),
+    ]
+    if ours["auroc"] is not None and theirs["auroc"] is not None:
+        rows.append(_rates("AUROC", ours["auroc"], theirs["auroc"]))
+    rows.append(_rates("ECE", ours["ece"], theirs["ece"], smaller=True))
+    return rows
+
+
+def _rates(label: str, found: float, baseline: float, *, smaller: bool = False) -> Row:
+    return _compared(label, found, baseline, percent, lambda ours, theirs: points(ours - theirs), smaller=smaller)
+
+
+def _compared(
+    label: str,
+    found: float,
+    baseline: float,
+    write: Callable[[float], str],
+    compare: Callable[[float, float], str],
+    *,
+    smaller: bool,
+) -> Row:
+    ours, theirs = write(found), write(baseline)
+    better: Literal["found", "baseline"] | None = None
+    if ours != theirs:
+        better = "found" if (found < baseline) == smaller else "baseline"
+    return Row(label, ours, theirs, compare(found, baseline), better)

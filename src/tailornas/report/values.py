@@ -1,0 +1,178 @@
+"""What the report is made from: the JSON values that the stages of a run leave behind."""
+
+from dataclasses import dataclass, field
+from typing import Any, NotRequired, TypedDict, final
+
+__all__ = [
+    "Candidate",
+    "ClassRecall",
+    "Data",
+    "Group",
+    "Limits",
+    "LogLine",
+    "Metrics",
+    "Network",
+    "Plan",
+    "Report",
+]
+
+
+class Data(TypedDict):
+    """The images of a run; every list with one entry a class is in label order.
+
+    ``imbalance_factor`` is infinite where a class is empty; ``unscored`` names the classes without a selection image,
+    ``skipped`` the files left out because they cannot be read.
+    """
+
+    source: str
+    description: str
+    profile: str
+    imbalance_factor: float
+    image_size: int
+    classes: list[str]
+    train_counts: list[int]
+    selection_counts: list[int]
+    test_counts: list[int]
+    unscored: list[str]
+    skipped: list[str]
+
+
+class Plan(TypedDict):
+    """What a stage was expected to cost, measured before it began."""
+
+    stage: str
+    epochs: NotRequired[int]
+    candidates: NotRequired[int]
+    images_per_second: float
+    seconds: float
+
+
+class LogLine(TypedDict):
+    """One epoch of a training stage; further fields are allowed and not drawn."""
+
+    epoch: int
+    loss: float
+    learning_rate: float
+
+
+class Candidate(TypedDict):
+    """One trial of the search. ``score`` is the balanced accuracy on the selection split, from 0 to 1."""
+
+    number: int
+    generation: int
+    architecture: str
+    key: str
+    params: int
+    macs: int
+    latency_ms: float | None
+    score: float | None
+    score_se: float | None
+    feasible: bool
+    repeated: int | None
+
+
+class Group(TypedDict):
+    """Mean recall of the many-, medium- or few-shot classes, and how many they are."""
+
+    recall: float
+    classes: int
+
+
+class ClassRecall(TypedDict):
+    """One class on the test split: ``n`` test images, its recall, and the 95% Wilson interval of that."""
+
+    name: str
+    train: int
+    n: int
+    recall: float | None
+    low: float | None
+    high: float | None
+
+
+class Metrics(TypedDict):
+    """A finished network on the test split; every rate is from 0 to 1.
+
+    ``groups`` has the groups with test images only; ``confusion`` is ``(classes, classes)`` counts, a row a true class;
+    ``unscored`` names the classes without test images, which no mean includes.
+    """
+
+    accuracy: float
+    balanced_accuracy: float
+    balanced_se: float
+    macro_f1: float
+    worst_class: float
+    harmonic_mean: float
+    geometric_mean: float
+    ece: float
+    auroc: float | None
+    groups: dict[str, Group]
+    per_class: list[ClassRecall]
+    confusion: list[list[int]]
+    unscored: list[str]
+
+
+class Network(TypedDict):
+    """A network trained to the end, what it costs and how it does on the test split."""
+
+    name: str
+    architecture: str | None
+    params: int
+    macs: int
+    latency_ms: float | None
+    epochs: int
+    seconds: float
+    init: str
+    loss: str
+    metrics: Metrics
+
+
+class Limits(TypedDict):
+    """What the found network may cost; None where it may cost anything."""
+
+    macs: int | None
+    params: int | None
+    latency_ms: float | None
+
+
+@final
+@dataclass(frozen=True)
+class Report:
+    """Everything a report page says.
+
+    Args:
+        title: heading of the page.
+        command: shell command that repeats the run.
+        config_toml: the resolved configuration.
+        environment: versions, processor, threads, commit and the like, by name.
+        seconds: how long each stage took.
+        notes: sentences that the reader must know.
+        data: the images and their classes.
+        plan: what each stage was expected to cost; empty where nothing was planned.
+        found: the network of the architecture that the search found.
+        baseline: the network that it is compared with.
+        limits: what the found network may cost.
+        candidates: the trials of the search, in the order they were made.
+        cell: ``(from, to, operation)`` edges of the found NAS-Bench-201 cell; empty for other spaces.
+        pretrain_log: epochs of the supernet's training on the source.
+        adapt_log: epochs of its adaptation to the target.
+        train_log: epochs of the found network's training.
+        baseline_log: epochs of the baseline's training.
+    """
+
+    title: str
+    command: str
+    config_toml: str
+    data: Data
+    found: Network
+    baseline: Network
+    limits: Limits
+    environment: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    plan: list[Plan] = field(default_factory=list)
+    candidates: list[Candidate] = field(default_factory=list)
+    cell: list[tuple[int, int, str]] = field(default_factory=list)
+    pretrain_log: list[LogLine] = field(default_factory=list)
+    adapt_log: list[LogLine] = field(default_factory=list)
+    train_log: list[LogLine] = field(default_factory=list)
+    baseline_log: list[LogLine] = field(default_factory=list)

@@ -1,0 +1,120 @@
+"""``run.json``: which program and format a run folder is of, and how long the run has been at work."""
+
+import time
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Self, final
+
+from tailornas.errors import RunFolderError
+from tailornas.runs.files import LEFTOVER, read_json, write_json
+from tailornas.version import __version__
+
+__all__ = ["LOCK", "RunRecord", "check_folder"]
+
+PROJECT = "tailornas"
+FORMAT = 1
+"""Version of the layout of run folders; another one is refused."""
+
+RECORD = "run.json"
+LOCK = ".lock"
+
+
+def check_folder(folder: Path) -> None:
+    """Refuses a folder that is neither empty nor a run of this program and format.
+
+    Raises:
+        RunFolderError: says what was found.
+    """
+    if folder.exists() and not folder.is_dir():
+        raise RunFolderError(f"{folder} is a file: expected a run folder or a new path; choose another --out")
+    if (folder / RECORD).exists():
+        _read(folder)
+        return
+    # A run killed before its first file was whole leaves these two.
+    unfinished = {LOCK, RECORD + LEFTOVER}
+    found = sorted(entry.name for entry in folder.iterdir() if entry.name not in unfinished) if folder.exists() else []
+    if found:
+        raise RunFolderError(
+            f"{folder} is not a run folder: expected it to be empty or to have a {RECORD}, found {found[0]!r}"
+            f"{f' and {len(found) - 1} more' if len(found) > 1 else ''}; choose another --out"
+        )
+
+
+@final
+class RunRecord:
+    """Identity and working time of a run. Made by :meth:`open`.
+
+    Args:
+        path: the ``run.json``.
+        fields: its content.
+        started: the ``time.monotonic()`` at which this start's work began.
+
+    Attributes:
+        stages: working seconds of each finished stage, without work that a kill undid.
+    """
+
+    def __init__(self, path: Path, fields: dict[str, Any], started: float) -> None:
+        self._path, self._fields = path, fields
+        self._earlier: float = fields["elapsed"]
+        self._started = self._written = started
+        self.stages: dict[str, float] = fields["stages"]
+
+    @classmethod
+    def open(cls, folder: Path, started: float) -> Self:
+        """The record of a folder that passed :func:`check_folder`; written first if the folder is new.
+
+        Raises:
+            RunFolderError: the folder is of another program or format.
+            DiskError: the record could not be written.
+        """
+        path = folder / RECORD
+        if path.exists():
+            return cls(path, _read(folder), started)
+        created = datetime.now(UTC).isoformat(timespec="seconds")
+        record = cls(
+            path,
+            {
+                "project": PROJECT,
+                "format": FORMAT,
+                "version": __version__,
+                "created": created,
+                "elapsed": 0.0,
+                "stages": {},
+            },
+            started,
+        )
+        record.write()
+        return record
+
+    @property
+    def elapsed(self) -> float:
+        """Seconds at work, over all starts."""
+        return self._earlier + time.monotonic() - self._started
+
+    def write(self, at_most_every: float = 0.0) -> None:
+        """Writes the time so far, unless the last time was less than ``at_most_every`` seconds ago.
+
+        Raises:
+            DiskError: the record could not be written.
+        """
+        now = time.monotonic()
+        if now - self._written < at_most_every:
+            return
+        write_json(self._path, {**self._fields, "elapsed": round(self.elapsed, 3), "stages": self.stages})
+        self._written = now
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    fields = read_json(folder / RECORD)
+    project = fields.get("project") if isinstance(fields, dict) else None
+    if project != PROJECT:
+        raise RunFolderError(
+            f"{folder} belongs to another program: expected a {RECORD} of project {PROJECT!r}, "
+            f"it says {project!r}; choose another --out"
+        )
+    if fields.get("format") != FORMAT:
+        raise RunFolderError(
+            f"{folder} was written in another format: tailornas {__version__} reads run format {FORMAT}, "
+            f"{RECORD} says {fields.get('format')!r}; choose another --out"
+        )
+    return dict(fields)

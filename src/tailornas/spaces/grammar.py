@@ -1,0 +1,56 @@
+"""The rules of a space's architectures, as pure functions, and the JSON form that every space reads."""
+
+import json
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import final
+
+from tailornas.errors import ArchitectureError
+from tailornas.types import Architecture
+
+__all__ = ["Grammar", "from_json", "to_json"]
+
+
+def to_json(arch: Architecture) -> str:
+    """Returns ``{"decision": "option", ...}`` on one line."""
+    return json.dumps(dict(arch.choices))
+
+
+def from_json(text: str) -> Architecture:
+    """Reads what :func:`to_json` wrote.
+
+    Raises:
+        ArchitectureError: not JSON, or not an object of strings with every decision once.
+    """
+    try:
+        pairs = json.loads(text, object_pairs_hook=lambda pairs: pairs)
+    except json.JSONDecodeError as error:
+        raise ArchitectureError(
+            f"architecture at position {error.pos}: {error.msg}; expected JSON, {{'decision': 'option', ...}}"
+        ) from None
+    for position, pair in enumerate(pairs, start=1):
+        if not (isinstance(pair, tuple) and isinstance(pair[1], str)):
+            raise ArchitectureError(f"architecture, entry {position}: expected 'decision': 'option', got {pair!r}")
+    return Architecture(tuple(pairs))
+
+
+@final
+@dataclass(frozen=True)
+class Grammar:
+    """What a space knows about its architectures beyond their decisions; the defaults know nothing.
+
+    Args:
+        simplify: replaces parts that cannot reach the output by the cheapest equivalent. The result is what is built
+            and run, so it must compute what the argument computes; applied twice it changes nothing more.
+        key: a text for a simplified architecture, equal for two that compute the same function under some renaming of
+            weights, and for no others.
+        valid: whether the architecture is worth building at all.
+        to_text: the space's own text form; must not start with a brace.
+        from_text: reads it; raises :class:`~tailornas.errors.ArchitectureError` with the position of a mistake.
+    """
+
+    simplify: Callable[[Architecture], Architecture] = lambda arch: arch
+    key: Callable[[Architecture], str] = to_json
+    valid: Callable[[Architecture], bool] = lambda arch: True
+    to_text: Callable[[Architecture], str] = to_json
+    from_text: Callable[[str], Architecture] = from_json

@@ -1,0 +1,243 @@
+"""The NAS-Bench-201 search space (Dong & Yang 2020, arXiv 2001.00326)."""
+
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tailornas.errors import ArchitectureError
+from tailornas.spaces.choice import Choice
+from tailornas.spaces.grammar import Grammar
+from tailornas.spaces.network import Backbone
+from tailornas.spaces.operations import AvgPool, Identity, Node, ReLUConvBN, Zero, initialise
+from tailornas.spaces.space import SearchSpace
+from tailornas.types import Architecture
+
+__all__ = ["NASBench201", "cell_edges", "nasbench201", "published_key"]
+
+OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
+EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
+DECISIONS = tuple(f"{source}->{target}" for source, target in EDGES)
+
+
+def _operations(channels: int) -> dict[str, nn.Module]:
+    return {
+        "none": Zero(),
+        "skip_connect": Identity(),
+        "nor_conv_1x1": ReLUConvBN(channels, channels, 1),
+        "nor_conv_3x3": ReLUConvBN(channels, channels, 3),
+        "avg_pool_3x3": AvgPool(),
+    }
+
+
+@final
+class Cell(nn.Module):
+    """Four nodes; the first is the input, the last the output, each the sum of its edges from all earlier ones.
+
+    An edge from a node without inputs adds nothing. The published code runs it on zeros, so that a batch norm's shift
+    leaks out of it; here a path from nowhere is nothing, which is what isomorphism of cells presumes.
+
+    Args:
+        channels: of every node.
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.edges = nn.ModuleList(Choice(key, _operations(channels)) for key in DECISIONS)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(batch, channels, height, width)`` to the same shape; zeros if no path reaches the output."""
+        nodes: list[Node | None] = [Node(x)]
+        for target in (1, 2, 3):
+            terms = [
+                edge(nodes[source])
+                for (source, end), edge in zip(EDGES, self.edges, strict=True)
+                if end == target and nodes[source] is not None
+            ]
+            total = _sum([term for term in terms if term is not None])
+            nodes.append(None if total is None else Node(total))
+        output = nodes[3]
+        return torch.zeros_like(x) if output is None else output.value
+
+
+def _sum(terms: list[Tensor]) -> Tensor | None:
+    """The sum, None of nothing. A term may be shared with other edges, a sum of two is new: that one grows in place."""
+    if len(terms) < 2:
+        return terms[0] if terms else None
+    total = terms[0] + terms[1]
+    for term in terms[2:]:
+        total.add_(term)
+    return total
+
+
+@final
+class Reduction(nn.Module):
+    """The residual block between stages: halves the image, an odd size rounded up, and doubles the channels.
+
+    Args:
+        inputs: channels in.
+    """
+
+    def __init__(self, inputs: int) -> None:
+        super().__init__()
+        self.conv_a = ReLUConvBN(inputs, 2 * inputs, 3, stride=2)
+        self.conv_b = ReLUConvBN(2 * inputs, 2 * inputs, 3)
+        self.shortcut = nn.Conv2d(inputs, 2 * inputs, 1, bias=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(batch, inputs, height, width)`` to ``(batch, 2 × inputs, height / 2, width / 2)``."""
+        y: Tensor = self.conv_b(Node(self.conv_a(Node(x))))
+        return y.add_(self.shortcut(F.avg_pool2d(x, 2, ceil_mode=True)))
+
+
+@final
+class NASBench201(Backbone):
+    """Stem, three stages of cells with 1, 2 and 4 times the channels, reductions between them, pooling, head.
+
+    Args:
+        channels: of the first stage.
+        cells: in each stage.
+        classes: outputs of the head.
+    """
+
+    def __init__(self, channels: int, cells: int, classes: int) -> None:
+        super().__init__(4 * channels, classes)
+        self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
+        stages = [[Cell(width) for _ in range(cells)] for width in (channels, 2 * channels, 4 * channels)]
+        self.cells = nn.Sequential(*stages[0], Reduction(channels), *stages[1], Reduction(2 * channels), *stages[2])
+        self.bn = nn.BatchNorm2d(4 * channels)
+
+    def features(self, x: Tensor) -> Tensor:
+        """Maps images ``(batch, 3, height, width)`` to features ``(batch, 4 × channels)``."""
+        return F.relu_(self.bn(self.cells(self.stem(x)))).mean((2, 3))
+
+
+def nasbench201(
+    *, generator: torch.Generator, channels: int = 16, cells: int = 5, classes: int = 10
+) -> SearchSpace[NASBench201]:
+    """Builds the space of 15,625 cells with its supernet.
+
+    Args:
+        generator: draws the supernet's weights.
+        channels: C of the paper, of the first of three stages.
+        cells: N of the paper, cells in each stage. All cells share their decisions.
+        classes: outputs of the linear head.
+    """
+    with torch.device("meta"):
+        network = NASBench201(channels, cells, classes)
+    initialise(network.to_empty(device="cpu"), generator)
+    return SearchSpace(network, GRAMMAR)
+
+
+def cell_edges(arch: Architecture) -> list[tuple[int, int, str]]:
+    """The cell as ``(from node, to node, operation)``, absent edges included, in the order of decisions."""
+    return [(source, target, arch[key]) for (source, target), key in zip(EDGES, DECISIONS, strict=True)]
+
+
+def published_key(arch: Architecture) -> str:
+    """The paper's own key of isomorphic cells (sec. 3.1): 6,466 distinct ones over the whole space.
+
+    Kept to reproduce that number. It is not :meth:`~tailornas.spaces.space.SearchSpace.canonical`, because it errs on both
+    sides. It gives cells one key whose output adds the same convolution twice, or adds two convolutions with weights
+    of their own: 1,786 cells are in a class with mixed numbers of parameters. And it writes a sum of zeros as a
+    node of its own, so that removing dead edges changes the key of 900 cells.
+    """
+    nodes = ["0", "", "", ""]
+    for target in (1, 2, 3):
+        terms = []
+        for source, end, operation in cell_edges(arch):
+            if end == target:
+                if operation == "none" or nodes[source] == "#":
+                    terms.append("#")
+                else:
+                    start = nodes[source]
+                    terms.append(start if operation == "skip_connect" else f"({start})@{operation}")
+        nodes[target] = "+".join(sorted(terms))
+    return nodes[3]
+
+
+def _simplify(arch: Architecture) -> Architecture:
+    """Edges that no path from input to output uses become none."""
+    chosen = [option for _, option in arch.choices]
+    fed, used = {0}, {3}
+    for (source, target), option in zip(EDGES, chosen, strict=True):
+        if option != "none" and source in fed:
+            fed.add(target)
+    for (source, target), option in zip(reversed(EDGES), reversed(chosen), strict=True):
+        if option != "none" and target in used:
+            used.add(source)
+    live = [
+        option if source in fed and target in used else "none"
+        for (source, target), option in zip(EDGES, chosen, strict=True)
+    ]
+    return arch if live == chosen else Architecture(tuple(zip(DECISIONS, live, strict=True)))
+
+
+def _key(arch: Architecture) -> str:
+    """Writes the output of a simplified cell as a sum of expressions in the input x, sorted.
+
+    A skip connection inserts the terms of its node and average pooling, being linear, applies to each of them. What
+    distinguishes a sum of two convolutions from twice the same one is a star: only the convolution into node 1 can be
+    used twice, and is if both edges that leave the node are alive.
+
+    Equal keys mean equal functions, up to rounding, for some assignment of weights to weights; there are 5,204 of them.
+    Not recognised as equal: what batch norm hides, as it removes a factor of its convolution's input (2x for x).
+    """
+    option = dict(arch.choices)
+    twice = "none" not in (option["1->2"], option["1->3"])
+    nodes: list[list[str]] = [["x"], [], [], []]
+    for source, target, operation in cell_edges(arch):
+        start = nodes[source]
+        if operation == "skip_connect":
+            nodes[target] += start
+        elif operation == "avg_pool_3x3":
+            nodes[target] += [f"avg_pool_3x3({term})" for term in start]
+        elif operation != "none":
+            star = "*" if twice and target == 1 else ""
+            nodes[target].append(f"{operation}{star}({' + '.join(sorted(start))})")
+    return " + ".join(sorted(nodes[3])) or "0"
+
+
+def _valid(arch: Architecture) -> bool:
+    """Whether a path leads from input to output; of a simplified cell, whether an edge is left."""
+    return any(option != "none" for _, option in arch.choices)
+
+
+def _to_text(arch: Architecture) -> str:
+    parts = [f"|{operation}~{source}" for source, _, operation in cell_edges(arch)]
+    return "+".join("".join(parts[first:last]) + "|" for first, last in ((0, 1), (1, 3), (3, 6)))
+
+
+def _from_text(text: str) -> Architecture:
+    """Reads the published form, ``|op~0|+|op~0|op~1|+|op~0|op~1|op~2|``, where ~0 is the input node."""
+    choices: list[tuple[str, str]] = []
+    at = 0
+    for key, (source, target) in zip(DECISIONS, EDGES, strict=True):
+        opening = "|" if (source, target) == (0, 1) else "|+|" if source == 0 else "|"
+        at = _expect(text, at, opening)
+        operation = text[at:].partition("~")[0]
+        if operation not in OPERATIONS:
+            shown = operation if len(operation) < 20 else operation[:20] + "..."
+            raise ArchitectureError(
+                f"NAS-Bench-201 cell, position {at}: expected one of {', '.join(OPERATIONS)} and ~{source}, "
+                f"got {shown!r}"
+            )
+        choices.append((key, operation))
+        at = _expect(text, at + len(operation), f"~{source}")
+    at = _expect(text, at, "|")
+    if at != len(text):
+        raise ArchitectureError(f"NAS-Bench-201 cell, position {at}: expected the end, got {text[at:at + 20]!r}")
+    return Architecture(tuple(choices))
+
+
+def _expect(text: str, at: int, token: str) -> int:
+    if not text.startswith(token, at):
+        raise ArchitectureError(
+            f"NAS-Bench-201 cell, position {at}: expected {token!r}, got {text[at:at + len(token)]!r}; the form is "
+            "|op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
+        )
+    return at + len(token)
+
+
+GRAMMAR = Grammar(simplify=_simplify, key=_key, valid=_valid, to_text=_to_text, from_text=_from_text)

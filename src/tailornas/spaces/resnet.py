@@ -1,0 +1,126 @@
+"""The CIFAR residual networks that searched networks are compared with (He et al. 2016, arXiv 1512.03385, sec. 4.2)."""
+
+import math
+from typing import final
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tailornas.errors import ConfigError
+from tailornas.spaces.cost import Cost, count
+from tailornas.spaces.network import Backbone
+from tailornas.spaces.operations import initialise
+
+__all__ = ["DEPTHS", "CifarResNet", "cifar_resnet", "nearest_resnet"]
+
+DEPTHS = (8, 14, 20, 32, 44, 56, 110)
+"""Depths that :func:`nearest_resnet` considers."""
+
+
+@final
+class BasicBlock(nn.Module):
+    """Two 3 × 3 convolutions and a shortcut without parameters: strided, extra channels zero (option A).
+
+    Args:
+        inputs: channels in.
+        outputs: channels out.
+        stride: 2 halves the image, an odd size rounded up.
+    """
+
+    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+        super().__init__()
+        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
+        self.bn1 = nn.BatchNorm2d(outputs)
+        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
+        self.bn2 = nn.BatchNorm2d(outputs)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Maps ``(batch, inputs, height, width)`` to ``(batch, outputs, height / stride, width / stride)``."""
+        stride, extra = self.conv1.stride[0], self.conv1.out_channels - self.conv1.in_channels
+        shortcut = F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, extra)) if extra else x
+        y: Tensor = self.bn2(self.conv2(F.relu_(self.bn1(self.conv1(x)))))
+        return F.relu_(y.add_(shortcut))
+
+
+@final
+class CifarResNet(Backbone):
+    """A residual network for small images; built with initialised weights by :func:`cifar_resnet`.
+
+    Args:
+        depth: layers with weights, 6n + 2.
+        classes: outputs of the head.
+        channels: of the first stage; the second and third have two and four times as many.
+    """
+
+    def __init__(self, depth: int, classes: int, channels: int) -> None:
+        super().__init__(4 * channels, classes)
+        self.depth = depth
+        self.conv = nn.Conv2d(3, channels, 3, padding=1, bias=False)
+        self.bn = nn.BatchNorm2d(channels)
+        blocks = (depth - 2) // 6
+        widths = [channels] + [width for width in (channels, 2 * channels, 4 * channels) for _ in range(blocks)]
+        self.blocks = nn.Sequential(
+            *(BasicBlock(i, o, stride=1 if i == o else 2) for i, o in zip(widths, widths[1:], strict=False))
+        )
+
+    def features(self, x: Tensor) -> Tensor:
+        """Maps images ``(batch, 3, height, width)`` to features ``(batch, 4 × channels)``."""
+        y: Tensor = self.blocks(F.relu_(self.bn(self.conv(x))))
+        return y.mean((2, 3))
+
+
+def cifar_resnet(depth: int, classes: int, *, generator: torch.Generator, channels: int = 16) -> CifarResNet:
+    """Builds ResNet-``depth`` for small images, with weights drawn from ``generator``.
+
+    ResNet-20 has 0.27 M parameters and 41 M multiply-accumulates at 32 × 32, ResNet-32 0.46 M and 69 M.
+
+    Raises:
+        ConfigError: ``depth`` is not 6n + 2 with n >= 1.
+    """
+    if depth < 8 or depth % 6 != 2:
+        raise ConfigError(f"ResNet depth {depth}: expected 6n + 2 with n >= 1, one of {DEPTHS} for example")
+    with torch.device("meta"):
+        network = CifarResNet(depth, classes, channels)
+    initialise(network.to_empty(device="cpu"), generator)
+    return network
+
+
+def nearest_resnet(
+    reference: Cost,
+    image_size: int,
+    classes: int,
+    *,
+    generator: torch.Generator,
+    max_params: int | None = None,
+    max_macs: int | None = None,
+) -> CifarResNet:
+    """Builds the residual network, of those with :data:`DEPTHS`, that a searched network is best compared with.
+
+    With limits it is the largest one within all of them, or the smallest one if none is. Without limits it is the one
+    whose cost is nearest to the reference: least sum of |log ratio| of parameters and of multiply-accumulates.
+
+    Args:
+        reference: cost of the searched network; matters only without limits.
+        image_size: height and width in pixels.
+        classes: outputs of the head.
+        generator: draws the weights.
+        max_params: limit on parameters.
+        max_macs: limit on multiply-accumulates for one image.
+    """
+    with torch.device("meta"):
+        costs = {depth: count(CifarResNet(depth, classes, channels=16), image_size) for depth in DEPTHS}
+    if max_params is None and max_macs is None:
+        depth = min(DEPTHS, key=lambda depth: _distance(costs[depth], reference))
+    else:
+        within = [
+            depth
+            for depth, cost in costs.items()
+            if (max_params is None or cost.params <= max_params) and (max_macs is None or cost.macs <= max_macs)
+        ]
+        depth = max(within, default=min(DEPTHS))
+    return cifar_resnet(depth, classes, generator=generator)
+
+
+def _distance(a: Cost, b: Cost) -> float:
+    return abs(math.log(a.params / b.params)) + abs(math.log(a.macs / b.macs))

@@ -1,0 +1,25 @@
+"""What every test folder shares: two paths to real data, one thread budget, and no silent skips under CI."""
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+REAL_DATA = Path(os.environ.get("TAILORNAS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+
+
+@pytest.fixture(scope="session")
+def cifar10_dir() -> Path:
+    """Folder with CIFAR-10 as Parquet (train.parquet and test.parquet); see CONTRIBUTING."""
+    if not (REAL_DATA / "cifar10" / "train.parquet").is_file():
+        pytest.skip(f"no CIFAR-10 in {REAL_DATA}: set TAILORNAS_TEST_DATA")
+    return REAL_DATA
+
+
+def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
+    """Under CI a skipped test fails the run: everything that tests need is installed there."""
+    reporter = session.config.pluginmanager.get_plugin("terminalreporter")
+    if os.environ.get("CI") == "true" and reporter and reporter.stats.get("skipped") and exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+        sys.stderr.write("tests were skipped under CI\n")

@@ -1,0 +1,145 @@
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tailornas.data import images as module
+from tailornas.data.images import MemoryImages, StreamedImages, decoded_bytes, load_images
+from tailornas.data.stored import ImageArrays, ImageFiles
+from tailornas.errors import DataError
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> ImageFiles:
+    """150 files, more than two chunks, each of its own colour."""
+    paths = []
+    for number in range(150):
+        paths.append(tmp_path / f"{number:03}.png")
+        Image.new("RGB", (10, 12), (number, 255 - number, 7)).save(paths[-1])
+    return ImageFiles(paths)
+
+
+def test_images_are_decoded_into_memory(files: ImageFiles) -> None:
+    images, rows, skipped = load_images(files, 8, stream=False, skip_bad=False)
+    assert isinstance(images, MemoryImages)
+    assert (len(images), images.size) == (150, 8)
+    assert rows.tolist() == list(range(150))
+    assert skipped == ()
+    taken = images.take(torch.tensor([149, 0, 77]))
+    assert taken.shape == (3, 3, 8, 8)
+    assert taken[:, :, 4, 4].tolist() == [[149, 106, 7], [0, 255, 7], [77, 178, 7]]
+
+
+def test_streaming_gives_the_same_pixels(files: ImageFiles) -> None:
+    memory, _, _ = load_images(files, 8, stream=False, skip_bad=False)
+    streamed, rows, _ = load_images(files, 8, stream=True, skip_bad=False)
+    assert isinstance(streamed, StreamedImages)
+    assert (len(streamed), streamed.size) == (150, 8)
+    assert torch.equal(streamed.take(rows.flip(0)), memory.take(rows.flip(0)))
+    assert streamed.take(rows[:0]).shape == (0, 3, 8, 8)
+
+
+def damage(path: Path, how: str) -> None:
+    if how == "truncated":
+        Image.effect_noise((64, 64), 90).save(path.with_suffix(".jpg"))
+        path.write_bytes(path.with_suffix(".jpg").read_bytes()[:-400])
+    elif how == "text":
+        path.write_text("no image")
+    elif how == "empty":
+        path.write_bytes(b"")
+    elif how == "missing":
+        path.unlink()
+    elif how == "float":
+        Image.new("F", (8, 8)).save(path, "TIFF")
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(
+    ("how", "reason"),
+    [
+        ("truncated", "truncated"),
+        ("text", "not an image format that Pillow reads"),
+        ("empty", "not an image format that Pillow reads"),
+        ("missing", "No such file"),
+        ("float", "floating-point"),
+    ],
+)
+def test_a_bad_image_is_named(files: ImageFiles, how: str, reason: str, stream: bool) -> None:
+    damage(files.paths[100], how)
+    with pytest.raises(DataError, match=rf"cannot read image .*100\.png \(.*{reason}.*\): .* set skip_bad"):
+        load_images(files, 8, stream=stream, skip_bad=False)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_bad_images_are_left_out_and_listed(files: ImageFiles, stream: bool) -> None:
+    whole, _, _ = load_images(files, 8, stream=False, skip_bad=False)
+    for row, how in ((0, "text"), (70, "truncated"), (149, "missing")):
+        damage(files.paths[row], how)
+    images, rows, skipped = load_images(files, 8, stream=stream, skip_bad=True)
+    assert rows.tolist() == [row for row in range(150) if row not in (0, 70, 149)]
+    assert skipped == tuple(str(files.paths[row]) for row in (0, 70, 149))
+    assert torch.equal(images.take(rows), whole.take(rows))
+
+
+def test_a_file_that_goes_missing_is_named(files: ImageFiles) -> None:
+    images, rows, _ = load_images(files, 8, stream=True, skip_bad=False)
+    damage(files.paths[3], "missing")
+    with pytest.raises(DataError, match=r"003\.png"):
+        images.take(rows[:5])
+
+
+def test_running_out_of_memory_is_not_a_bad_image(
+    files: ImageFiles, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def exhausted(image: Image.Image, size: int) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(module, "decode", exhausted)
+    with pytest.raises(MemoryError):
+        load_images(files, 8, stream=False, skip_bad=True)
+
+
+def test_messages_are_one_line(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    def odd(image: Image.Image, size: int) -> None:
+        raise ValueError("two\n  lines")
+
+    monkeypatch.setattr(module, "decode", odd)
+    with pytest.raises(DataError, match=r"\(two lines\)"):
+        load_images(files, 8, stream=False, skip_bad=False)
+
+
+def test_identity_follows_the_pixels() -> None:
+    pixels = torch.zeros((2, 3, 4, 4), dtype=torch.uint8)
+    other = pixels.clone()
+    other[1, 2, 3, 3] = 1
+    assert MemoryImages(pixels).identity() == MemoryImages(pixels.clone()).identity()
+    assert MemoryImages(pixels).identity() != MemoryImages(other).identity()
+    assert MemoryImages(pixels).identity() != MemoryImages(pixels[:1]).identity()
+
+
+def test_identity_of_streamed_images_follows_size_and_files() -> None:
+    stored = ImageArrays(np.zeros((2, 4, 4), np.uint8), "a test")
+    assert StreamedImages(stored, 4).identity() != StreamedImages(stored, 8).identity()
+    assert StreamedImages(stored, 4).identity() != StreamedImages(
+        ImageArrays(np.ones((2, 4, 4), np.uint8), "a test"), 4
+    ).identity()
+
+
+@pytest.mark.parametrize(
+    ("pixels", "said"),
+    [
+        (torch.zeros((2, 3, 4, 4)), "expected uint8 pixels"),
+        (torch.zeros((2, 4, 4), dtype=torch.uint8), r"got torch.uint8 \(2, 4, 4\)"),
+        (torch.zeros((2, 1, 4, 4), dtype=torch.uint8), "expected uint8 pixels"),
+        (torch.zeros((2, 3, 4, 5), dtype=torch.uint8), "expected square images, got 4 x 5"),
+    ],
+)
+def test_memory_images_check_their_pixels(pixels: torch.Tensor, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        MemoryImages(pixels)
+
+
+def test_decoded_bytes() -> None:
+    assert decoded_bytes(50_000, 32) == 153_600_000

@@ -1,0 +1,137 @@
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor
+
+from tailornas.data.sampling import SAMPLERS, class_balanced, instance, progressive, shard, square_root
+from tailornas.types import ClassCounts
+
+
+def seeded(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def labels_of(*counts: int) -> tuple[Tensor, ClassCounts]:
+    labels = torch.arange(len(counts)).repeat_interleave(torch.tensor(counts))
+    return labels[torch.randperm(len(labels), generator=seeded(9))], ClassCounts(counts)
+
+
+def drawn_counts(name: str, *counts: int, progress: float = 0, seed: int = 0) -> list[int]:
+    labels, known = labels_of(*counts)
+    positions = SAMPLERS[name](labels, known, seeded(seed), progress)
+    return labels[positions].bincount(minlength=len(counts)).tolist()
+
+
+def test_instance_meets_every_image_once() -> None:
+    labels, counts = labels_of(30, 5, 1)
+    positions = instance(labels, counts, seeded(), 0.3)
+    assert sorted(positions.tolist()) == list(range(36))
+    assert positions.tolist() != list(range(36))
+
+
+def test_class_balanced_meets_every_class_equally_often() -> None:
+    assert drawn_counts("class_balanced", 90, 9, 1) == pytest.approx([100 / 3] * 3, abs=1)
+    assert drawn_counts("class_balanced", 60, 20, 10) == [30, 30, 30]
+
+
+def test_square_root() -> None:
+    # Roots 8, 4, 2 of 14 over 84 images.
+    assert drawn_counts("square_root", 64, 16, 4) == [48, 24, 12]
+
+
+def test_progressive_goes_from_instance_to_class_balanced() -> None:
+    assert drawn_counts("progressive", 60, 20, 10, progress=0) == [60, 20, 10]
+    assert drawn_counts("progressive", 60, 20, 10, progress=0.5) == [45, 25, 20]
+    assert drawn_counts("progressive", 60, 20, 10, progress=1) == [30, 30, 30]
+
+
+def test_classes_without_images_are_not_drawn() -> None:
+    for name in SAMPLERS:
+        assert drawn_counts(name, 12, 0, 6, 0, progress=1)[1::2] == [0, 0]
+    assert drawn_counts("class_balanced", 12, 0, 6, 0) == [9, 0, 9, 0]
+    assert drawn_counts("class_balanced", 0, 12, 6) == [0, 9, 9]
+
+
+def test_repeats_are_spread_evenly() -> None:
+    labels, counts = labels_of(60, 7)
+    positions = class_balanced(labels, counts, seeded(), 0)
+    repeats = positions[labels[positions] == 1].bincount(minlength=67)[labels == 1]
+    assert sorted(set(repeats.tolist())) in ([4, 5], [5], [4])
+    heads = positions[labels[positions] == 0]
+    assert heads.bincount().max() == 1
+
+
+def test_rounding_is_fair() -> None:
+    # A class that expects a fifth of a draw is drawn in a fifth of the epochs.
+    labels, counts = labels_of(9_999, 1)
+    hits = [
+        int((labels[square_root(labels, counts, seeded(seed), 0)] == 1).sum()) for seed in range(40)
+    ]
+    expected = 10_000 / (9_999**0.5 + 1)
+    assert set(hits) <= {int(expected), int(expected) + 1}
+    tails = [drawn_counts("progressive", 6, 4, progress=0.2, seed=seed)[1] for seed in range(400)]
+    assert sum(tails) / 400 == pytest.approx(4.2, abs=0.1)  # five standard deviations
+    assert set(tails) == {4, 5}
+
+
+def test_order_is_mixed() -> None:
+    labels, counts = labels_of(500, 500)
+    half = labels[class_balanced(labels, counts, seeded(), 0)][:500].float().mean()
+    assert 0.4 < half < 0.6
+
+
+@settings(deadline=None, max_examples=100)
+@given(
+    st.sampled_from(sorted(SAMPLERS)),
+    st.lists(st.integers(0, 50), min_size=1, max_size=8).filter(any),
+    st.floats(0, 1),
+    st.integers(0, 100),
+)
+def test_every_sampler_keeps_length_and_quota(name: str, sizes: list[int], progress: float, seed: int) -> None:
+    labels, counts = labels_of(*sizes)
+    positions = SAMPLERS[name](labels, counts, seeded(seed), progress)
+    assert (positions.dtype, positions.shape) == (torch.int64, labels.shape)
+    assert torch.equal(positions, SAMPLERS[name](labels, counts, seeded(seed), progress))
+    present = sum(size > 0 for size in sizes)
+    roots = sum(size**0.5 for size in sizes)
+    drawn = labels[positions].bincount(minlength=len(sizes)).tolist()
+    for size, count in zip(sizes, drawn, strict=True):
+        even = counts.total / present if size else 0
+        expected = {
+            "instance": size,
+            "class_balanced": even,
+            "square_root": counts.total * size**0.5 / roots,
+            "progressive": (1 - progress) * size + progress * even,
+        }[name]
+        assert abs(count - expected) <= 1.001
+    for label, size in enumerate(sizes):
+        if size:
+            times = positions[labels[positions] == label].bincount(minlength=len(labels))[labels == label]
+            assert times.max() - times.min() <= 1
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.integers(1, 50), st.integers(1, 6))
+def test_shards_are_equal_and_cover_all(length: int, world_size: int) -> None:
+    positions = torch.randperm(length, generator=seeded())
+    if length < world_size - length % world_size:
+        return
+    shards = [shard(positions, rank, world_size) for rank in range(world_size)]
+    assert {len(part) for part in shards} == {-(-length // world_size)}
+    together = torch.stack(shards, 1).flatten().tolist()
+    assert together[:length] == positions.tolist()
+    assert together[length:] == positions[: len(together) - length].tolist()
+
+
+def test_one_process_has_everything() -> None:
+    assert shard(torch.tensor([2, 0, 1]), 0, 1).tolist() == [2, 0, 1]
+
+
+def test_names() -> None:
+    assert SAMPLERS == {
+        "instance": instance,
+        "class_balanced": class_balanced,
+        "square_root": square_root,
+        "progressive": progressive,
+    }

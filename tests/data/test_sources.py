@@ -1,0 +1,232 @@
+import io
+import os
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+
+from tailornas.data import sources as module
+from tailornas.data.images import MemoryImages, StreamedImages
+from tailornas.data.parquet import read_parquet
+from tailornas.data.sources import SOURCES, load
+from tailornas.errors import ConfigError, DataError, UnknownNameError
+
+DATA = Path(os.environ.get("TAILORNAS_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Two classes of 6 and 3 images of 40 x 50 pixels, each of its own colour."""
+    for name, images in (("cat", 6), ("dog", 3)):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(images):
+            Image.new("RGB", (40, 50), (number, images, 0)).save(tmp_path / "pets" / name / f"{number}.png")
+    return tmp_path / "pets"
+
+
+def test_digits() -> None:
+    source = load("digits")
+    assert source.train.counts.counts == (178, 182, 177, 183, 181, 182, 181, 179, 174, 180)
+    assert source.classes == tuple("0123456789")
+    assert source.test is None
+    assert not source.flip
+    assert source.train.images.size == 8
+    pixels = source.train.images.take(source.train.rows)
+    assert torch.equal(pixels[:, 0], pixels[:, 2])
+    # The first row of the first digit is 0 0 5 13 9 1 0 0 out of 16.
+    assert pixels[0, 0, 0].tolist() == [0, 0, 80, 207, 143, 16, 0, 0]
+    assert (pixels.min(), pixels.max()) == (0, 255)
+
+
+def test_a_folder(folder: Path) -> None:
+    source = load(folder)
+    assert source.name == source.description == str(folder)
+    assert source.train.counts.counts == (6, 3)
+    assert source.train.images.size == 32
+    assert isinstance(source.train.images, MemoryImages)
+    assert source.flip
+    assert source.skipped == ()
+
+
+def test_a_chosen_size(folder: Path) -> None:
+    assert load(folder, image_size=12).train.images.size == 12
+
+
+def test_the_memory_cap_decides_about_streaming(folder: Path) -> None:
+    need = 9 * 3 * 32 * 32
+    memory, streamed = load(folder, memory_cap=need), load(folder, memory_cap=need - 1)
+    assert isinstance(memory.train.images, MemoryImages)
+    assert isinstance(streamed.train.images, StreamedImages)
+    rows = memory.train.rows
+    assert torch.equal(memory.train.images.take(rows), streamed.train.images.take(rows))
+    assert memory.identity != streamed.identity
+
+
+def test_the_memory_cap_counts_train_and_test(folder: Path) -> None:
+    for name in ("cat", "dog"):
+        (folder.parent / "both" / "test" / name).mkdir(parents=True)
+        Image.new("RGB", (40, 40)).save(folder.parent / "both" / "test" / name / "0.png")
+    folder.rename(folder.parent / "both" / "train")
+    source = load(folder.parent / "both", memory_cap=11 * 3072 - 1)
+    assert isinstance(source.train.images, StreamedImages)
+    assert source.test is not None
+    assert isinstance(source.test.images, StreamedImages)
+    assert len(source.test) == 2
+    assert isinstance(load(folder.parent / "both", memory_cap=11 * 3072).train.images, MemoryImages)
+
+
+def test_a_list_file_with_its_root(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("cat/1.png 1\ncat/3.png 0\ndog/2.png 0\n")
+    source = load(tmp_path / "train.txt", data_dir=folder)
+    assert source.train.labels.tolist() == [1, 0, 0]
+    assert source.train.images.take(torch.tensor([2]))[0, :, 0, 0].tolist() == [2, 3, 0]
+
+
+def test_bad_images_are_left_out(folder: Path) -> None:
+    (folder / "cat" / "2.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"cat/2\.png .*set skip_bad"):
+        load(folder)
+    source = load(folder, skip_bad=True)
+    assert source.skipped == (str(folder / "cat" / "2.png"),)
+    assert source.train.counts.counts == (5, 3)
+    assert source.train.rows.tolist() == [0, 1, 3, 4, 5, 6, 7, 8]
+    pixels = source.train.images.take(source.train.rows)
+    assert pixels[:, 0, 0, 0].tolist() == [0, 1, 3, 4, 5, 0, 1, 2]
+
+
+def test_a_class_of_bad_images_alone(folder: Path) -> None:
+    for path in (folder / "dog").iterdir():
+        path.write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"class 'dog' of .* has no image left without those that cannot be read"):
+        load(folder, skip_bad=True)
+
+
+def test_a_test_part_of_bad_images_alone(folder: Path, tmp_path: Path) -> None:
+    (tmp_path / "train.txt").write_text("cat/1.png 1\ncat/3.png 0\n")
+    (tmp_path / "test.txt").write_text("cat/missing.png 1\n")
+    with pytest.raises(DataError, match=r"no test image that can be read: replace .*missing\.png"):
+        load(tmp_path / "train.txt", data_dir=folder, skip_bad=True)
+
+
+def test_identity_follows_the_images(folder: Path) -> None:
+    first = load(folder).identity
+    assert load(folder).identity == first
+    Image.new("RGB", (40, 50), "blue").save(folder / "cat" / "0.png")
+    assert load(folder).identity != first
+
+
+def test_an_unknown_name_lists_the_known() -> None:
+    with pytest.raises(UnknownNameError, match="unknown data source 'cifra10': expected one of cifar10, ") as caught:
+        load("cifra10")
+    assert "the path of a folder or file" in str(caught.value)
+    assert set(SOURCES) < set(caught.value.known)
+
+
+@pytest.mark.parametrize("path", ["missing/folder", "missing.txt", "./missing"])
+def test_a_missing_path(path: str) -> None:
+    with pytest.raises(DataError, match="no such file or folder: missing"):
+        load(path)
+
+
+def test_a_name_wins_over_a_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder.rename(folder.parent / "digits")
+    monkeypatch.chdir(folder.parent)
+    assert load("digits").description == "digits"
+    assert load("./digits").classes == ("cat", "dog")
+    assert load(Path("digits")).classes == ("cat", "dog")
+
+
+def test_data_dir_has_to_have_an_effect(folder: Path, tmp_path: Path) -> None:
+    for source in ("digits", str(folder)):
+        with pytest.raises(ConfigError, match=r"data_dir .* has no effect with .*cifar10, cifar100, fashion-mnist"):
+            load(source, data_dir=tmp_path)
+
+
+def lay_fashion(place: Path) -> None:
+    place.mkdir(parents=True, exist_ok=True)
+    for prefix in ("train", "t10k"):
+        head = bytes((0, 0, 8, 3, 0, 0, 0, 20, 0, 0, 0, 28, 0, 0, 0, 28))
+        (place / f"{prefix}-images-idx3-ubyte").write_bytes(head + bytes(range(20)) * 784)
+        labels = np.arange(20, dtype=np.uint8) % 10
+        (place / f"{prefix}-labels-idx1-ubyte").write_bytes(bytes((0, 0, 8, 1, 0, 0, 0, 20)) + labels.tobytes())
+
+
+@pytest.mark.parametrize("below", [".", "fashion-mnist"])
+def test_a_benchmark_lies_in_the_data_folder_or_below(tmp_path: Path, below: str) -> None:
+    lay_fashion(tmp_path / below)
+    source = load("fashion-mnist", data_dir=tmp_path)
+    assert (source.name, source.description) == ("fashion-mnist", "Fashion-MNIST")
+    assert source.test is not None
+    assert (len(source.train), len(source.test)) == (20, 20)
+    assert source.train.images.size == 32
+
+
+def test_without_data_dir_cache_and_system_are_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "_CACHE", tmp_path / "cache")
+    monkeypatch.setattr(module, "_SYSTEM", tmp_path / "system")
+    lay_fashion(tmp_path / "system" / "fashion-mnist")
+    assert len(load("fashion-mnist").train) == 20
+
+
+def test_what_is_nowhere_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    fetched = []
+
+    def fetch(place: Path) -> None:
+        fetched.append(place)
+        lay_fashion(place)
+
+    benchmark = module._Benchmark("fashion-mnist", "Fashion-MNIST", 10, module.read_fashion_mnist, fetch)
+    for _ in range(2):
+        assert len(module._benchmark(benchmark, tmp_path, 0).train.images) == 20
+    assert fetched == [tmp_path / "fashion-mnist"]
+
+
+def write_parquet(place: Path, classes: int, image: bytes | None = None) -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (32, 32)).save(file, "JPEG")
+    place.mkdir(parents=True, exist_ok=True)
+    for part in ("train", "test"):
+        rows = [{"bytes": image or file.getvalue(), "path": ""}] * classes
+        pq.write_table(pa.table({"image": rows, "label": list(range(classes))}), place / f"{part}.parquet")
+
+
+def test_a_benchmark_as_parquet_says_so(tmp_path: Path) -> None:
+    write_parquet(tmp_path / "cifar10", 10)
+    source = load("cifar10", data_dir=tmp_path)
+    assert source.description == "CIFAR-10 (JPEG copy)"
+    assert source.test is not None
+    assert (len(source.train), len(source.test)) == (10, 10)
+
+
+def test_another_dataset_as_parquet_is_not_the_benchmark(tmp_path: Path) -> None:
+    write_parquet(tmp_path, 10)
+    with pytest.raises(DataError, match="Parquet files with 10 classes: expected the 100 of CIFAR-100"):
+        load("cifar100", data_dir=tmp_path)
+
+
+def test_a_broken_benchmark_as_parquet_names_its_row(tmp_path: Path) -> None:
+    write_parquet(tmp_path, 10, b"no image")
+    with pytest.raises(DataError, match=r"none of the 10 images looked at can be read, .*train\.parquet row 0"):
+        load("cifar10", data_dir=tmp_path)
+
+
+def test_a_folder_of_parquet_and_one_file(tmp_path: Path) -> None:
+    write_parquet(tmp_path, 3)
+    whole = load(tmp_path)
+    assert whole.test is not None
+    assert len(whole.test) == 3
+    assert load(tmp_path / "train.parquet").test is None
+
+
+@pytest.mark.skipif(
+    not (DATA / "cifar10" / "test.parquet").is_file(), reason="TAILORNAS_TEST_DATA holds no cifar10/test.parquet"
+)
+def test_the_real_cifar10_images() -> None:
+    source = read_parquet([DATA / "cifar10" / "test.parquet"], [], 2**30)
+    pixels = StreamedImages(source.train.images, 32).take(torch.arange(0, 10_000, 10))
+    # The published channel means of CIFAR-10's test images, which the JPEG step leaves where they are.
+    assert (pixels.float().mean((0, 2, 3)) / 255).tolist() == pytest.approx([0.494, 0.485, 0.450], abs=0.01)

@@ -1,0 +1,109 @@
+import os
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from tailornas.data.stored import (
+    ImageArrays,
+    ImageFiles,
+    StoredSource,
+    StoredSplit,
+    default_size,
+    files_identity,
+    numbered_classes,
+    shorter_sides,
+)
+from tailornas.errors import DataError
+
+
+def grey(*shape: int) -> ImageArrays:
+    return ImageArrays(np.zeros(shape, np.uint8), "a test")
+
+
+def source(labels: list[int], classes: tuple[str, ...]) -> StoredSource:
+    return StoredSource(
+        StoredSplit(grey(len(labels), 8, 8), torch.tensor(labels, dtype=torch.int64)), None, classes, "pets"
+    )
+
+
+def test_a_source_needs_two_classes() -> None:
+    with pytest.raises(DataError, match="pets has 1 class: expected at least 2"):
+        source([0, 0], ("cat",))
+
+
+def test_a_source_needs_images_of_every_class() -> None:
+    with pytest.raises(DataError, match=r"class 'dog' \(label 1\) of pets has no training image"):
+        source([0, 2], ("cat", "dog", "eel"))
+
+
+def test_arrays_open_as_images() -> None:
+    pixels = np.arange(2 * 4 * 5 * 3, dtype=np.uint8).reshape(2, 4, 5, 3)
+    images = ImageArrays(pixels, "a test")
+    with images.open(1) as image:
+        assert image.size == (5, 4)
+        assert np.array_equal(np.asarray(image), pixels[1])
+    assert images.name(1) == "1 of a test"
+    assert images.identity() != ImageArrays(pixels + 1, "a test").identity()
+    assert images.identity() == ImageArrays(pixels.copy(), "another").identity()
+
+
+def test_identity_of_files_follows_name_size_and_time(tmp_path: Path) -> None:
+    path = tmp_path / "a.png"
+    path.write_bytes(b"1234")
+    os.utime(path, (1, 1))
+    first = files_identity([path])
+    assert files_identity([path]) == first
+    os.utime(path, (2, 2))
+    assert files_identity([path]) != first
+    path.write_bytes(b"12345")
+    os.utime(path, (1, 1))
+    assert files_identity([path]) != first
+    assert files_identity([path, tmp_path / "missing"]) != files_identity([tmp_path / "missing", path])
+
+
+@pytest.mark.parametrize(
+    ("sides", "size"),
+    [
+        ([8], 8),
+        ([2], 4),
+        ([16, 16, 16], 16),
+        ([17], 32),
+        ([28], 32),
+        ([32], 32),
+        ([48], 32),
+        ([49], 64),
+        ([500, 8, 300], 64),
+    ],
+)
+def test_default_size(sides: list[int], size: int) -> None:
+    assert default_size(sides) == size
+
+
+def test_shorter_sides_are_sampled_evenly() -> None:
+    assert shorter_sides(grey(5, 20, 30)) == [20] * 5
+    assert len(shorter_sides(grey(2500, 4, 4))) == 834  # every third
+    assert len(shorter_sides(grey(1000, 4, 4))) == 1000
+
+
+def test_shorter_sides_pass_over_broken_files(tmp_path: Path) -> None:
+    good, bad = tmp_path / "good.png", tmp_path / "bad.png"
+    Image.new("RGB", (7, 9)).save(good)
+    bad.write_text("no image")
+    assert shorter_sides(ImageFiles([bad, good])) == [7]
+    with pytest.raises(DataError, match=r"none of the 1 images looked at can be read, .*bad\.png for one"):
+        shorter_sides(ImageFiles([bad]))
+
+
+def test_numbered_classes() -> None:
+    assert numbered_classes([1, 0, 2, 1], "list.txt") == ("0", "1", "2")
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"), [([0, 2], "label 2 but not 1"), ([1, 2], "label 2 but not 0"), ([-1, 0], "label -1 but not 1")]
+)
+def test_numbered_classes_have_no_gap(labels: list[int], said: str) -> None:
+    with pytest.raises(DataError, match=rf"list\.txt has the {said}: expected labels from 0 without a gap"):
+        numbered_classes(labels, "list.txt")

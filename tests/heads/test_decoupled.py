@@ -1,0 +1,80 @@
+import math
+
+import pytest
+import torch
+from torch import nn
+
+from tailornas.errors import ConfigError, DataError
+from tailornas.heads import LWSHead, linear_head, nearest_class_mean, tau_normalized
+from tailornas.seeding import generator
+
+
+def linear(weight: list[list[float]], bias: list[float]) -> nn.Linear:
+    head = linear_head(len(weight[0]), len(weight), generator(0))
+    head.load_state_dict({"weight": torch.tensor(weight), "bias": torch.tensor(bias)})
+    return head
+
+
+def test_tau_normalisation_by_hand() -> None:
+    head = linear([[3.0, 4.0], [0.0, 1.0]], [7.0, 7.0])
+    x = torch.tensor([[1.0, 2.0]])
+    torch.testing.assert_close(tau_normalized(head, 0.0)(x), torch.tensor([[11.0, 2.0]]))
+    torch.testing.assert_close(tau_normalized(head, 0.5)(x), torch.tensor([[11 / 5**0.5, 2.0]]))
+    torch.testing.assert_close(tau_normalized(head, 1.0)(x), torch.tensor([[2.2, 2.0]]))
+    assert head.bias.tolist() == [7, 7]  # the trained head is left as it is
+
+
+def test_tau_normalisation_of_a_class_without_weights() -> None:
+    logits = tau_normalized(linear([[0.0, 0.0], [0.0, 1.0]], [0.0, 0.0]), 1.0)(torch.ones(1, 2))
+    torch.testing.assert_close(logits, torch.tensor([[0.0, 1.0]]))
+
+
+@pytest.mark.parametrize("tau", [-0.1, 1.1, math.nan])
+def test_tau_out_of_range(tau: float) -> None:
+    with pytest.raises(ConfigError, match=r"tau must be in \[0, 1\] and is"):
+        tau_normalized(linear([[1.0], [1.0]], [0.0, 0.0]), tau)
+
+
+def test_lws_starts_as_the_trained_head_and_learns_scales_alone() -> None:
+    trained = linear_head(8, 5, generator(0))
+    head = LWSHead(trained)
+    x = torch.randn(6, 8, generator=generator(1))
+    torch.testing.assert_close(head(x), trained(x))
+    assert {name for name, _ in head.named_parameters()} == {"scales"}
+    with torch.no_grad():
+        head.scales[0] = 3.0
+    torch.testing.assert_close(head(x)[:, 0], 3 * trained(x)[:, 0])
+    torch.testing.assert_close(head(x)[:, 1:], trained(x)[:, 1:])
+
+
+def test_lws_of_a_head_without_bias() -> None:
+    trained = tau_normalized(linear_head(8, 5, generator(0)), 0.5)
+    x = torch.randn(6, 8, generator=generator(1))
+    torch.testing.assert_close(LWSHead(trained)(x), trained(x))
+
+
+def test_nearest_class_mean_by_hand() -> None:
+    features = torch.tensor([[0.0, 0.0], [2.0, 0.0], [10.0, 1.0]])
+    head = nearest_class_mean(features, torch.tensor([0, 0, 1]), 2)
+    # Means (1, 0) and (10, 1), half their squared lengths 1/2 and 101/2.
+    torch.testing.assert_close(head.weight.detach(), torch.tensor([[1.0, 0.0], [10.0, 1.0]]))
+    torch.testing.assert_close(head.bias.detach(), torch.tensor([-0.5, -50.5]))
+
+
+def test_nearest_class_mean_is_nearest_by_euclid() -> None:
+    features = torch.randn(60, 8, generator=generator(0))
+    labels = torch.arange(60) % 5
+    means = torch.stack([features[labels == label].mean(0) for label in range(5)])
+    queries = torch.randn(40, 8, generator=generator(1))
+    head = nearest_class_mean(features, labels, 5)
+    assert torch.equal(head(queries).argmax(1), torch.cdist(queries, means).argmin(1))
+
+
+def test_nearest_class_mean_needs_every_class() -> None:
+    features = torch.zeros(2, 3)
+    with pytest.raises(DataError, match=r"each of 3 classes, labels 0 to 2, got images of 2 classes"):
+        nearest_class_mean(features, torch.tensor([0, 2]), 3)
+    with pytest.raises(DataError, match=r"labels 0 to 1, got images of 2 classes with labels up to 2"):
+        nearest_class_mean(features, torch.tensor([0, 2]), 2)
+    with pytest.raises(DataError, match=r"got \(2, 3\) and \(3,\)"):
+        nearest_class_mean(features, torch.tensor([0, 1, 2]), 3)

@@ -1,0 +1,43 @@
+import math
+
+import pytest
+import torch
+
+from tailornas.errors import ConfigError
+from tailornas.losses import build_loss
+from tailornas.seeding import generator
+from tailornas.types import ClassCounts
+
+TARGET_0 = torch.tensor([0])
+
+
+def test_equalization_leaves_rare_negatives_out() -> None:
+    # Class 2 has 1 of 100 images and is rare; it is always ignored as a negative, never as the target.
+    counts = ClassCounts((60, 39, 1))
+    loss = build_loss("seql", counts, generator(0), rare=0.05, ignore=1)
+    assert float(loss(torch.tensor([[1.0, 1.0, 98.0]]).log(), TARGET_0)) == pytest.approx(math.log(2))
+    assert float(loss(torch.tensor([[1.0, 1.0, 2.0]]).log(), torch.tensor([2]))) == pytest.approx(math.log(2))
+    never = build_loss("seql", counts, generator(0), rare=0.05, ignore=0)
+    assert float(never(torch.tensor([[1.0, 1.0, 98.0]]).log(), TARGET_0)) == pytest.approx(math.log(100), rel=1e-6)
+
+
+def test_equalization_draws_for_every_image_from_its_generator() -> None:
+    counts = ClassCounts((60, 39, 1))
+    logits, targets = torch.tensor([[1.0, 1.0, 98.0]]).log().repeat(4000, 1), torch.zeros(4000, dtype=torch.int64)
+    loss = build_loss("seql", counts, generator(1), rare=0.05, ignore=0.25)
+    values = loss.per_image(logits, targets)
+    ignored = values < 1
+    assert abs(float(ignored.float().mean()) - 0.25) < 0.03  # 4 standard errors
+    again = build_loss("seql", counts, generator(1), rare=0.05, ignore=0.25)
+    assert torch.equal(values, again.per_image(logits, targets))
+    assert not torch.equal(values, again.per_image(logits, targets))
+
+
+def test_equalization_rare_is_strictly_below_the_share() -> None:
+    loss = build_loss("seql", ClassCounts((95, 5)), generator(0), rare=0.05, ignore=1)
+    assert float(loss(torch.tensor([[1.0, 1.0]]).log(), TARGET_0)) == pytest.approx(math.log(2))
+
+
+def test_equalization_needs_a_generator() -> None:
+    with pytest.raises(ConfigError, match=r"'seql' .* expected a torch.Generator, got None"):
+        build_loss("seql", ClassCounts((2, 1)))

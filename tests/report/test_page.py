@@ -1,0 +1,111 @@
+import json
+import re
+from collections.abc import Callable
+
+import pytest
+
+from tailornas.report import Report, render
+from tailornas.report.page import stage_times
+from tailornas.report.sections import limits_text, script_json, sections
+
+MakeReport = Callable[..., Report]
+
+FIGURES = [
+    "fig-classes",
+    "fig-history",
+    "fig-candidates",
+    "fig-cell",
+    "fig-per-class",
+    "fig-training",
+    "fig-confusion",
+]
+
+
+def without_plotly(page: str) -> str:
+    """The page without its scripts of code, in which anything may stand."""
+    return re.sub(r"<script>.*?</script>", "", page, flags=re.S)
+
+
+def test_json_in_a_script_element_cannot_leave_it_and_means_the_same() -> None:
+    text = json.dumps({"</script><!-- & \u2028": "]]>"}, ensure_ascii=False)
+    safe = script_json(text)
+    assert not re.search("[<>&\u2028]", safe)
+    assert json.loads(safe) == json.loads(text)
+
+
+def test_the_page_has_every_figure_in_order_and_loads_nothing(reports: MakeReport) -> None:
+    page = render(reports())
+    rest = without_plotly(page)
+    assert re.findall(r'<section id="(fig-[a-z-]+)"', rest) == FIGURES
+    assert not re.search(r"\b(src|srcset)=|<link(?! rel=\"icon\" href=\"data:,\")|@import|url\((?!#)", rest)
+    assert "default-src 'none'" in rest
+    assert page.count("* plotly.js v") == 1
+
+
+def test_hostile_text_is_escaped_wherever_it_may_stand(reports: MakeReport) -> None:
+    evil = "</script><script>alert(1)</script><img src=x onerror=alert(1)>"
+    base = reports([f"{evil}{i}" for i in range(3)])
+    base.data["source"] = base.data["description"] = evil
+    base.data["skipped"] = base.data["unscored"] = [evil]
+    base.found["metrics"]["unscored"] = [evil]
+    for network in (base.found, base.baseline):
+        network["name"] = network["architecture"] = network["init"] = network["loss"] = evil
+    base.candidates[0]["architecture"] = evil
+    changes = {"title": evil, "command": evil, "config_toml": evil, "environment": {evil: evil, "list": [evil]}}
+    report = Report(**{**vars(base), **changes, "notes": [evil], "seconds": {evil: 1.0}, "cell": [(0, 1, evil)]})
+    page = without_plotly(render(report))
+    assert "<img" not in page
+    assert "alert(1)</script>" not in page
+    assert page.count("&lt;img src=x") >= 20
+
+
+def test_bytes_that_are_no_text_do_not_keep_the_page_from_being_written(reports: MakeReport) -> None:
+    assert "caf?" in render(reports(["caf\udce9", "b"])).encode().decode()
+
+
+def test_a_run_without_search_or_logs_says_so(reports: MakeReport) -> None:
+    report = reports(candidates=[], cell=[], pretrain_log=[], adapt_log=[], train_log=[], baseline_log=[], plan=[])
+    empty = {section.id: section.aid for section in sections(report) if not section.panels}
+    assert empty == {
+        "fig-history": "This run scored no candidates.",
+        "fig-candidates": "This run scored no candidates.",
+        "fig-cell": "The found network is not built of NAS-Bench-201 cells.",
+        "fig-training": "No training was logged.",
+    }
+    assert render(report)
+
+
+@pytest.mark.parametrize(
+    ("classes", "aid"),
+    [
+        (10, "bars are 95% Wilson intervals."),
+        (100, "bars are 95% Wilson intervals, lines are means over tenths of the classes."),
+        (1000, "hovering shows 95% Wilson intervals, lines are means over tenths of the classes."),
+    ],
+)
+def test_reading_aids_follow_what_is_drawn(reports: MakeReport, classes: int, aid: str) -> None:
+    aids = {section.id: section.aid for section in sections(reports(classes=classes))}
+    assert aids["fig-per-class"].endswith(aid)
+    assert ("10 classes next in size share" in aids["fig-confusion"]) == (classes == 1000)
+
+
+def test_planned_and_real_times_stand_side_by_side(reports: MakeReport) -> None:
+    report = reports(
+        plan=[
+            {"stage": "train", "epochs": 1, "images_per_second": 2140.4, "seconds": 60.0},
+            {"stage": "search", "candidates": 1200, "images_per_second": 10.0, "seconds": 5.0},
+        ],
+        seconds={"data": 1.0, "train": 61.0},
+    )
+    rows = [(line.stage, line.plan, line.planned, line.taken) for line in stage_times(report)]
+    assert [tuple(cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row) for row in rows] == [
+        ("train", "1 epoch at 2,140 images/s", "1 min 00 s", "1 min 01 s"),
+        ("search", "1,200 candidates at 10 images/s", "5.0 s", ""),
+        ("data", "", "", "1.0 s"),
+    ]
+
+
+def test_limits_are_put_in_words() -> None:
+    assert limits_text({"macs": None, "params": None, "latency_ms": None}) == "none"
+    text = limits_text({"macs": 24_000_000, "params": 300_000, "latency_ms": 5.0})
+    assert text.replace("\N{NO-BREAK SPACE}", " ") == "24 M MACs, 0.3 M parameters, 5.00 ms latency"

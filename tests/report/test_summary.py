@@ -1,0 +1,87 @@
+from collections.abc import Callable
+
+import pytest
+
+from tailornas.report import Network, Report
+from tailornas.report.summary import summarize, verdict
+
+MakeReport = Callable[..., Report]
+
+
+def scoring(network: Network, balanced: float, error: float, name: str = "resnet20") -> Network:
+    metrics = network["metrics"]
+    return {
+        **network,
+        "name": name,
+        "params": 270_000,
+        "macs": 40_800_000,
+        "metrics": {**metrics, "balanced_accuracy": balanced, "balanced_se": error},
+    }
+
+
+def plain(text: str) -> str:
+    return text.replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_a_clear_win_names_both_networks_and_all_numbers(reports: MakeReport) -> None:
+    found = scoring(reports().found, 0.72, 0.003)
+    found["macs"], found["params"] = 12_500_000, 110_000
+    result = verdict(found, scoring(found, 0.70, 0.004))
+    assert result.outcome == "found"
+    assert plain(result.sentence) == (
+        "The found network beats the baseline resnet20: on the test split the found network has 72.0% balanced "
+        "accuracy with 12.5 M MACs and 0.11 M parameters, the baseline 70.0% with 40.8 M and 0.27 M; the difference "
+        "of +2.0 points has a standard error of 0.5."
+    )
+
+
+def test_the_baseline_is_said_to_win_when_it_does(reports: MakeReport) -> None:
+    found = scoring(reports().found, 0.60, 0.003)
+    result = verdict(found, scoring(found, 0.70, 0.004))
+    assert result.outcome == "baseline"
+    assert result.sentence.startswith("The baseline resnet20 beats the found network: ")
+    assert "the difference of \N{MINUS SIGN}10.0 points has a standard error of 0.5." in result.sentence
+
+
+@pytest.mark.parametrize("difference", [0.0, 0.0099, -0.0099])
+def test_less_than_two_standard_errors_is_noise(reports: MakeReport, difference: float) -> None:
+    found = scoring(reports().found, 0.70 + difference, 0.003)
+    result = verdict(found, scoring(found, 0.70, 0.004))
+    assert result.outcome == "noise"
+    assert result.sentence.startswith("No clear winner between the found network and the baseline resnet20: ")
+    assert result.sentence.endswith(" standard error of 0.5, so it is within the noise.")
+
+
+@pytest.mark.parametrize(("difference", "outcome"), [(0.0101, "found"), (-0.0101, "baseline")])
+def test_two_standard_errors_are_enough(reports: MakeReport, difference: float, outcome: str) -> None:
+    found = scoring(reports().found, 0.70 + difference, 0.003)
+    assert verdict(found, scoring(found, 0.70, 0.004)).outcome == outcome
+
+
+def test_equal_networks_without_any_error_are_not_ranked(reports: MakeReport) -> None:
+    found = scoring(reports().found, 1.0, 0.0)
+    assert verdict(found, found).outcome == "noise"
+
+
+def test_the_summary_says_for_every_number_which_way_is_better(reports: MakeReport) -> None:
+    found = scoring(reports().found, 0.72, 0.003)
+    baseline = scoring(found, 0.70, 0.004)
+    found["macs"], found["seconds"], found["metrics"]["ece"] = 20_400_000, 120.0, 0.083
+    baseline["seconds"], baseline["metrics"]["ece"] = 60.0, 0.02
+    rows = {row.label: row for part in summarize(found, baseline).values() for row in part}
+    assert (rows["MACs"].difference, rows["MACs"].better) == ("\N{MINUS SIGN}50%", "found")
+    assert (rows["Parameters"].difference, rows["Parameters"].better) == ("0%", None)
+    assert (rows["Time"].difference, rows["Time"].better) == ("+100%", "baseline")
+    assert (rows["ECE"].difference, rows["ECE"].better) == ("+6.3", "baseline")
+    assert rows["Balanced accuracy"].better == "found"
+    assert plain(rows["Balanced accuracy"].difference) == "+2.0 ± 0.5"
+    assert plain(rows["Balanced accuracy"].baseline) == "70.0% ± 0.4"
+
+
+def test_the_summary_leaves_out_what_was_not_measured(reports: MakeReport) -> None:
+    found = reports(["a", "b", "c"], factor=4).found
+    found["metrics"]["auroc"], found["latency_ms"] = None, None
+    labels = [row.label for part in summarize(found, found).values() for row in part]
+    assert "AUROC" not in labels
+    assert "Latency" not in labels
+    assert [label for label in labels if "-shot" in label] == ["Many-shot (3 classes)"]

@@ -1,0 +1,338 @@
+import json
+import os
+import signal
+import time
+from collections.abc import Callable, Mapping
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tailornas.errors import DiskError, RunFolderError
+from tailornas.runs import PlainConsole, RunFolder
+from tailornas.runs.folder import fingerprint
+from tailornas.types import Artifact, Run, Stage
+
+
+def open_run(path: Path, config: str = "seed = 0\n", out: StringIO | None = None) -> RunFolder:
+    return RunFolder.open(path, config, PlainConsole({}, out or StringIO()))
+
+
+def gives(values: Mapping[str, Any], **tensors: torch.Tensor) -> Callable[[Stage], Artifact]:
+    return lambda stage: Artifact(values, tensors)
+
+
+def never(stage: Stage) -> Artifact:
+    raise AssertionError("computed again")
+
+
+def test_time_counts_from_when_the_caller_says(tmp_path: Path) -> None:
+    with RunFolder.open(tmp_path, "", PlainConsole({}, StringIO()), started=time.monotonic() - 50) as run:
+        assert run.elapsed >= 50
+    with open_run(tmp_path) as run:
+        assert 50 <= run.elapsed < 100
+
+
+def test_a_run_folder_is_a_run(tmp_path: Path) -> None:
+    with open_run(tmp_path / "deep/run") as folder:
+        run: Run = folder
+        assert run.elapsed >= 0
+
+
+def test_a_new_folder_has_configuration_and_environment(tmp_path: Path) -> None:
+    with open_run(tmp_path, "a = 1\n"):
+        pass
+    assert (tmp_path / "config.toml").read_text() == "a = 1\n"
+    assert json.loads((tmp_path / "environment.json").read_text())["torch"] == torch.__version__
+    with open_run(tmp_path, "a = 2\n"):
+        pass
+    assert (tmp_path / "config.toml").read_text() == "a = 2\n"
+
+
+def test_the_computed_and_the_found_artifact_are_the_same(tmp_path: Path) -> None:
+    given_values = {"shape": (3, 4), "loss": 0.1 + 0.2, "worst": float("nan"), "names": {"a": [1, None]}}
+    weight = torch.randn(2, 3, 4, 4).to(memory_format=torch.channels_last).requires_grad_()
+    with open_run(tmp_path) as run:
+        computed = run.stage("train", {}, gives(given_values, weight=weight, bias=weight[0, 0]))
+        assert run.stage("train", {}, never).values == computed.values
+    with open_run(tmp_path) as run:
+        found = run.stage("train", {}, never)
+    assert computed.values == {"shape": [3, 4], "loss": 0.1 + 0.2, "worst": None, "names": {"a": [1, None]}}
+    assert found.values == computed.values
+    for artifact in (computed, found):
+        assert list(artifact.tensors) == ["weight", "bias"]
+        assert torch.equal(artifact.tensors["weight"], weight)
+        assert artifact.tensors["weight"].is_contiguous()
+        assert not artifact.tensors["weight"].requires_grad
+
+
+def test_a_finished_stage_leaves_its_result_and_its_log(tmp_path: Path) -> None:
+    def train(stage: Stage) -> Artifact:
+        assert stage.restore() is None
+        stage.log(epoch=1, loss=0.5)
+        stage.save({"epoch": 1})
+        return Artifact({"loss": 0.5})
+
+    with open_run(tmp_path) as run:
+        assert run.artifact("train") is None
+        assert run.logs("train") == []
+        run.stage("train", {"epochs": 1}, train)
+        assert run.logs("train") == [{"epoch": 1, "loss": 0.5}]
+        again = run.artifact("train")
+        assert again is not None
+        assert again.values == {"loss": 0.5}
+        assert again.tensors == {}
+    assert sorted(path.name for path in (tmp_path / "stages/train").iterdir()) == ["log.jsonl", "result.json"]
+    assert json.loads((tmp_path / "stages/train/result.json").read_text()) == {
+        "fingerprint": fingerprint("train", {"epochs": 1}),
+        "values": {"loss": 0.5},
+        "tensors": [],
+        "notes": [],
+    }
+
+
+def test_changed_inputs_replace_the_stage_and_keep_the_others(tmp_path: Path) -> None:
+    out = StringIO()
+    with open_run(tmp_path) as run:
+        run.stage("pretrain", {"epochs": 1}, gives({"n": 1}))
+        run.stage("train", {"epochs": 1}, gives({"n": 1}, weight=torch.ones(1)))
+    with open_run(tmp_path, out=out) as run:
+        run.stage("pretrain", {"epochs": 1}, never)
+        changed = run.stage("train", {"epochs": 2}, gives({"n": 2}))
+    assert changed.values == {"n": 2}
+    assert not (tmp_path / "stages/train/result.safetensors").exists()
+    assert "train: its inputs changed, its earlier result is replaced\n" in out.getvalue()
+
+
+def test_an_interrupted_stage_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
+    def train(stage: Stage, interrupted_after: int) -> Artifact:
+        epoch = (stage.restore() or {"epoch": 0})["epoch"]
+        while epoch < 5:
+            if epoch == interrupted_after:
+                raise KeyboardInterrupt
+            epoch += 1
+            stage.log(epoch=epoch)
+            stage.save({"epoch": epoch})
+        return Artifact({"epoch": epoch})
+
+    out = StringIO()
+    with pytest.raises(KeyboardInterrupt), open_run(tmp_path) as run:
+        run.stage("train", {}, lambda stage: train(stage, 3))
+    with open_run(tmp_path, out=out) as run:
+        run.stage("train", {}, lambda stage: train(stage, 0))
+        assert [line["epoch"] for line in run.logs("train")] == [1, 2, 3, 4, 5]
+    assert "train  resumed" in out.getvalue()
+
+
+def test_a_stage_that_fails_leaves_no_result_and_frees_the_folder(tmp_path: Path) -> None:
+    def fails(stage: Stage) -> Artifact:
+        raise ValueError("diverged")
+
+    out = StringIO()
+    with pytest.raises(ValueError, match="diverged"), open_run(tmp_path, out=out) as run:
+        run.stage("train", {}, fails)
+    assert out.getvalue().endswith("train  stopped\n")
+    with open_run(tmp_path) as run:
+        assert run.artifact("train") is None
+        assert run.seconds == {}
+
+
+def test_a_stage_may_be_overdue(tmp_path: Path) -> None:
+    asked: list[bool] = []
+
+    def ask(stage: Stage) -> Artifact:
+        asked.append(stage.overdue(1.0))
+        return Artifact({})
+
+    with open_run(tmp_path) as run:
+        run.stage("a", {}, ask)
+        run.stage("b", {}, ask, until=1e9)
+        run.stage("c", {}, ask, until=0.5)
+    assert asked == [False, False, True]
+
+
+def test_seconds_are_those_of_the_stages_of_this_start(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        run.stage("pretrain", {}, gives({}))
+        run.stage("train", {}, gives({}))
+    record = json.loads((tmp_path / "run.json").read_text())
+    assert list(record["stages"]) == ["pretrain", "train"]
+    with open_run(tmp_path) as run:
+        run.stage("train", {}, never)
+        assert run.seconds == {"train": record["stages"]["train"]}
+
+
+def test_the_notes_of_a_stage_come_back_with_its_result(tmp_path: Path) -> None:
+    out = StringIO()
+
+    def tells(stage: Stage) -> Artifact:
+        run.note("two images could not be read")
+        return Artifact({})
+
+    for compute in (tells, never):
+        with open_run(tmp_path, out=out) as run:
+            run.note("a plan")
+            run.stage("data", {}, compute)
+            assert run.notes == ["a plan", "two images could not be read"]
+    assert out.getvalue().count("two images could not be read\n") == 1
+
+
+def test_a_text_is_written_into_the_folder(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        assert run.write("report.html", "<p>ü") == tmp_path / "report.html"
+    assert (tmp_path / "report.html").read_bytes() == "<p>ü".encode()
+
+
+@pytest.mark.parametrize("name", ["", "../x", "a/b", "Train", "a.tmp", "-a", "a\n"])
+def test_a_stage_name_that_is_no_folder_name_is_refused(tmp_path: Path, name: str) -> None:
+    with open_run(tmp_path) as run, pytest.raises(RunFolderError, match=r"^stage name .*: expected lower-case"):
+        run.stage(name, {}, never)
+
+
+def test_leftovers_of_a_kill_are_swept(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        run.stage("train", {}, gives({}))
+    (tmp_path / "stages/old.tmp").mkdir()
+    (tmp_path / "stages/old.tmp/result.json").touch()
+    (tmp_path / "stages/train/checkpoint.pt.tmp").touch()
+    (tmp_path / "stages/train/checkpoint.pt").touch()
+    with open_run(tmp_path) as run:
+        run.stage("train", {}, never)
+    assert sorted(path.name for path in (tmp_path / "stages").rglob("*")) == ["result.json", "train"]
+
+
+def test_a_folder_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
+    with open_run(tmp_path, "first = 1\n"):
+        with pytest.raises(RunFolderError, match=f"is in use by process {os.getpid()}"):
+            open_run(tmp_path, "second = 1\n")
+        assert (tmp_path / "config.toml").read_text() == "first = 1\n"
+
+
+def test_a_folder_of_other_files_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "photo.tmp").touch()
+    with pytest.raises(RunFolderError, match="is not a run folder"):
+        open_run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["photo.tmp"]
+
+
+def test_a_run_of_another_format_is_refused_and_left_alone(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text('{"project": "tailornas", "format": 99}')
+    with pytest.raises(RunFolderError, match=r"run.json says 99; choose another --out"):
+        open_run(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["run.json"]
+
+
+def test_a_folder_that_cannot_be_made_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(DiskError, match=r"^cannot write .*/file/run: Not a directory; check the disk and --out"):
+        open_run(tmp_path / "file/run")
+
+
+@pytest.mark.skipif(not Path("/sys/kernel").is_dir(), reason="needs a folder in which nobody can write")
+def test_a_read_only_place_is_an_error_of_the_disk() -> None:
+    with pytest.raises(DiskError, match=r"^cannot write /sys/kernel/run: .*; make the folder writable or choose"):
+        open_run(Path("/sys/kernel/run"))
+
+
+def test_an_opening_that_fails_frees_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "run.json").mkdir()
+    for _ in range(2):
+        with pytest.raises(RunFolderError, match="IsADirectoryError"):
+            open_run(tmp_path)
+    (tmp_path / "run.json").rmdir()
+    (tmp_path / "config.toml.tmp").symlink_to("/dev/full")
+    with open_run(tmp_path / "other"):
+        pass
+
+
+@pytest.mark.parametrize("damage", ["result.json", "result.safetensors"])
+@pytest.mark.parametrize("content", [b"{", None])
+def test_a_damaged_result_names_the_mend(tmp_path: Path, damage: str, content: bytes | None) -> None:
+    with open_run(tmp_path) as run:
+        run.stage("train", {}, gives({}, weight=torch.ones(2)))
+    path = tmp_path / "stages/train" / damage
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    with open_run(tmp_path) as run:
+        if content is None and damage == "result.json":
+            assert run.stage("train", {}, gives({"n": 1})).values == {"n": 1}
+            return
+        with pytest.raises(RunFolderError, match=rf"^cannot read {path} .*: delete {path.parent} to compute anew"):
+            run.stage("train", {}, never)
+
+
+def test_tensors_of_another_result_are_refused(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        run.stage("train", {}, gives({}, weight=torch.ones(2)))
+        run.stage("other", {}, gives({}, bias=torch.ones(2)))
+        (tmp_path / "stages/other/result.safetensors").replace(tmp_path / "stages/train/result.safetensors")
+        with pytest.raises(RunFolderError, match=r"result.safetensors is of another result: delete .*/train to"):
+            run.stage("train", {}, never)
+
+
+def test_a_full_disk_at_the_end_does_not_hide_what_ended_the_run(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="first"), open_run(tmp_path):
+        (tmp_path / "run.json.tmp").symlink_to("/dev/full")
+        raise ValueError("first")
+    with pytest.raises(DiskError, match=r"run.json: No space left"), open_run(tmp_path):
+        (tmp_path / "run.json.tmp").symlink_to("/dev/full")
+    with open_run(tmp_path):
+        pass
+
+
+def test_sigterm_ends_a_run_in_order(tmp_path: Path) -> None:
+    def terminated(stage: Stage) -> Artifact:
+        stage.save({"epoch": 1})
+        os.kill(os.getpid(), signal.SIGTERM)
+        raise AssertionError("went on")
+
+    with pytest.raises(KeyboardInterrupt), open_run(tmp_path) as run:
+        run.stage("train", {}, terminated)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+    assert json.loads((tmp_path / "run.json").read_text())["elapsed"] > 0
+    with open_run(tmp_path) as run:
+        run.stage("train", {}, lambda stage: Artifact({"restored": stage.restore()}))
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
+    max_leaves=8,
+)
+INPUTS = st.dictionaries(st.text(), JSON, max_size=4)
+
+
+@given(INPUTS)
+@settings(deadline=None, max_examples=50)
+def test_the_fingerprint_does_not_depend_on_the_order_or_on_a_round_trip(inputs: dict[str, Any]) -> None:
+    backwards = dict(reversed(list(json.loads(json.dumps(inputs)).items())))
+    assert fingerprint("a", inputs) == fingerprint("a", backwards)
+    assert len(fingerprint("a", inputs)) == 64
+
+
+@given(INPUTS, INPUTS)
+@settings(deadline=None, max_examples=50)
+def test_different_inputs_have_different_fingerprints(one: dict[str, Any], other: dict[str, Any]) -> None:
+    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
+    assert (fingerprint("a", one) == fingerprint("a", other)) == same
+    assert fingerprint("a", one) != fingerprint("b", one)
+
+
+def test_the_fingerprint_by_hand() -> None:
+    # printf '{"inputs":{"a":[1,2.5],"b":"x"},"name":"train","results":1}' | sha256sum
+    expected = "3ea782ba7747d9a0ffec6319b380c023b6f1ec2f0df1ff61dd00349eaa0a7ab9"
+    assert fingerprint("train", {"b": "x", "a": (1, 2.5)}) == expected
+
+
+@pytest.mark.parametrize(
+    ("inputs", "error"), [({"a": float("nan")}, ValueError), ({"a": float("inf")}, ValueError), ({"a": {1}}, TypeError)]
+)
+def test_inputs_that_are_not_json_are_refused(inputs: dict[str, Any], error: type[Exception]) -> None:
+    with pytest.raises(error):
+        fingerprint("train", inputs)

@@ -1,0 +1,61 @@
+import os
+import signal
+import threading
+from pathlib import Path
+
+import pytest
+
+from tailornas.errors import DiskError, RunFolderError
+from tailornas.runs.lock import locked, terminable
+
+
+def test_the_lock_names_its_process_and_is_free_again_afterwards(tmp_path: Path) -> None:
+    path = tmp_path / ".lock"
+    path.write_text("999999999999\n")
+    for _ in range(2):
+        with locked(path):
+            assert path.read_text() == f"{os.getpid()}\n"
+            with pytest.raises(RunFolderError, match=rf"^{tmp_path} is in use by process {os.getpid()}: wait until"):
+                locked(path).__enter__()
+
+
+def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:
+    with pytest.raises(ValueError, match="inside"), locked(tmp_path / ".lock"):
+        raise ValueError("inside")
+    with locked(tmp_path / ".lock"):
+        pass
+
+
+def test_a_lock_that_cannot_be_written_is_an_error_of_the_disk(tmp_path: Path) -> None:
+    with pytest.raises(DiskError, match="No such file or directory"):
+        locked(tmp_path / "missing" / ".lock").__enter__()
+
+
+def test_sigterm_interrupts_and_the_handler_is_put_back() -> None:
+    with pytest.raises(KeyboardInterrupt), terminable():
+        os.kill(os.getpid(), signal.SIGTERM)
+    assert signal.getsignal(signal.SIGTERM) is signal.SIG_DFL
+
+
+def test_a_handler_of_the_application_stays() -> None:
+    came: list[int] = []
+    signal.signal(signal.SIGTERM, lambda number, frame: came.append(number))
+    try:
+        with terminable():
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert came == [signal.SIGTERM]
+    finally:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+
+
+def test_a_thread_sets_no_handler() -> None:
+    handlers: list[object] = []
+
+    def work() -> None:
+        with terminable():
+            handlers.append(signal.getsignal(signal.SIGTERM))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    thread.join()
+    assert handlers == [signal.SIG_DFL]

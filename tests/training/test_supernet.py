@@ -1,0 +1,104 @@
+import re
+
+import pytest
+import torch
+from torch import Tensor
+
+from tailornas.data import SAMPLERS, Batches, DataConfig, Dataset, ordered, prepare
+from tailornas.metrics import accuracy, confusion
+from tailornas.seeding import generator
+from tailornas.spaces import NASBench201, SearchSpace, nasbench201
+from tailornas.training import (
+    DeviceConfig,
+    OptimizerConfig,
+    PretrainConfig,
+    make_fabric,
+    predict,
+    pretrain,
+    recalibrate,
+)
+from tailornas.types import Architecture, Detached
+
+FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return prepare(DataConfig(data="digits", profile="as-is"), seed=0)
+
+
+def batches_of(digits: Dataset, images: int) -> Batches:
+    split = digits.train.subset(torch.arange(images))
+    return Batches(split, 64, digits.normalization, None, SAMPLERS["instance"], 0, "pretrain", FABRIC.device)
+
+
+def new_space() -> SearchSpace[NASBench201]:
+    return nasbench201(generator=generator(0, "space"), channels=4, cells=1, classes=10)
+
+
+def pretrained(space: SearchSpace[NASBench201], batches: Batches, epochs: int = 1, seed: int = 0) -> None:
+    pretrain(FABRIC, space, batches, epochs=epochs, optimizer=OptimizerConfig(), seed=seed, stage=Detached())
+
+
+def sampled(space: SearchSpace[NASBench201], steps: int, seed: int) -> list[Architecture]:
+    """The paths that the steps of a training take, from the documented position of their randomness."""
+    return [space.simplify(space.sample(generator(seed, "pretrain", "path", step))) for step in range(steps)]
+
+
+def changed(before: dict[str, Tensor], after: dict[str, Tensor]) -> set[str]:
+    return {name for name in before if not torch.equal(before[name], after[name])}
+
+
+@pytest.mark.parametrize("seed", [0, 1, 2])
+def test_only_weights_and_statistics_on_the_sampled_paths_change(digits: Dataset, seed: int) -> None:
+    space, batches = new_space(), batches_of(digits, 128)
+    before = {name: tensor.clone() for name, tensor in space.network.state_dict().items()}
+    paths = sampled(space, len(batches), seed)
+    pretrained(space, batches, seed=seed)
+
+    edges = list(space.decisions)
+
+    def on_a_path(name: str) -> bool:
+        match = re.search(r"edges\.(\d+)\.options\.(\w+)\.", name)
+        return match is None or any(path[edges[int(match[1])]] == match[2] for path in paths)
+
+    expected = {name for name in before if on_a_path(name)}
+    assert changed(before, space.network.state_dict()) == expected
+    assert 10 < len(expected) < len(before)
+
+
+def test_the_same_seed_gives_the_same_bits_and_another_seed_others(digits: Dataset) -> None:
+    batches = batches_of(digits, 256)
+    states = []
+    for seed in (0, 0, 1):
+        space = new_space()
+        pretrained(space, batches, seed=seed)
+        states.append(space.network.state_dict())
+    assert not changed(states[0], states[1])
+    assert {"stem.0.weight", "head.weight"} <= changed(states[0], states[2])
+
+
+def test_the_supernet_learns_and_its_paths_share_what_it_learnt(digits: Dataset) -> None:
+    space, batches = new_space(), batches_of(digits, len(digits.train))
+    pretrained(space, batches, epochs=6)
+    accuracies = []
+    for path in sampled(space, 3, seed=7):
+        network = space.derive(path)
+        recalibrate(FABRIC, network, ordered(digits.train, 256, digits.normalization, FABRIC.device))
+        logits, targets = predict(FABRIC, network, ordered(digits.test, 256, digits.normalization, FABRIC.device))
+        accuracies.append(accuracy(confusion(logits.argmax(1), targets, 10)))
+    assert min(accuracies) > 0.4, accuracies
+
+
+def test_no_path_is_left_active(digits: Dataset) -> None:
+    space = new_space()
+    pretrained(space, batches_of(digits, 64))
+    with pytest.raises(Exception, match="has nothing active"):
+        space.network(torch.zeros(1, 3, 8, 8))
+
+
+def test_the_settings_have_bounds_and_defaults() -> None:
+    assert PretrainConfig() == PretrainConfig(epochs=None, batch_size=128, optimizer=OptimizerConfig())
+    for wrong in ({"epochs": 0}, {"batch_size": 1}, {"epoch": 3}):
+        with pytest.raises(ValueError, match=next(iter(wrong))):
+            PretrainConfig.model_validate(wrong)
