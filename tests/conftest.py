@@ -4,6 +4,10 @@ import os
 import sys
 from pathlib import Path
 
+# Before torch is imported, here and in the processes that tests start: the tensors of tests are small, and threads that
+# wait for each other on a busy machine make them many times slower.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import pytest
 
 REAL_DATA = Path(os.environ.get("TAILORNAS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))

@@ -136,13 +136,12 @@ def run(
     except KeyboardInterrupt:
         typer.echo(f"stopped; to go on where it ended: {command}", err=True)
         raise typer.Exit(130) from None
-    for part, rows in outcome.summary.items():
-        console.table(
-            part,
-            ("", outcome.found["name"], outcome.baseline["name"], "difference"),
-            [(row.label, row.found, row.baseline, row.difference) for row in rows],
-            summary=True,
-        )
+    console.table(
+        "Result",
+        ("", outcome.found["name"], outcome.baseline["name"], "difference"),
+        [(row.label, row.found, row.baseline, row.difference) for rows in outcome.summary.values() for row in rows],
+        summary=True,
+    )
     console.note(outcome.verdict.sentence, summary=True)
     console.note(f"report   {outcome.report}", summary=True)
     console.note(f"weights  {outcome.weights}", summary=True)

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast, final
 
+import optuna
+
 from tailornas.config import RunConfig, SourceConfig, to_toml
 from tailornas.data import DataConfig, Dataset, prepare
 from tailornas.errors import ConfigError
@@ -70,6 +72,7 @@ def run(config: RunConfig, out: Path, console: Console, *, command: str, started
     Raises:
         TailorNASError: the input cannot be used, or a training diverged.
     """
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
     fabric = make_fabric(config.device)
     target = prepare(config.data, config.seed)
     source = choose_source(target, _named_source(config.source, config.data, target, config.seed))

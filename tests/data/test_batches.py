@@ -171,9 +171,7 @@ def test_memory_images_need_no_thread() -> None:
 
 def test_streamed_images_give_the_same_batches(streamed: TrainSplit) -> None:
     config = AugmentConfig(flip=True, cutout=2)
-    assert equal(
-        epoch(batches(streamed, augment=config), 3), epoch(batches(split_of(60), augment=config), 3)
-    )
+    assert equal(epoch(batches(streamed, augment=config), 3), epoch(batches(split_of(60), augment=config), 3))
     assert equal(list(ordered(streamed, 16, PLAIN, CPU)), list(ordered(split_of(60), 16, PLAIN, CPU)))
     assert not working_threads()
 

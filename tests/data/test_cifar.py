@@ -23,7 +23,9 @@ def cifar10_files(form: str) -> dict[str, bytes]:
     """CIFAR-10 with ten images a batch, whose pixels depend on the batch alone, not on the form."""
     files = {}
     labels = list(range(10))
-    for number, name in enumerate(["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]):
+    for number, name in enumerate(
+        ["data_batch_1", "data_batch_2", "data_batch_3", "data_batch_4", "data_batch_5", "test_batch"]
+    ):
         pixels = records(labels, number)
         if form == "bin":
             column = np.array(labels, np.uint8)[:, None]
@@ -90,9 +92,7 @@ def check_cifar10(source: StoredSource | None) -> None:
         ("py", "cifar-10-batches-py", "cifar-10-python.tar.gz"),
     ],
 )
-def test_cifar10_is_read_from_folder_and_archive(
-    tmp_path: Path, form: str, folder: str, archive: str
-) -> None:
+def test_cifar10_is_read_from_folder_and_archive(tmp_path: Path, form: str, folder: str, archive: str) -> None:
     for place in ("folder", "archive", "dotted"):
         (tmp_path / place).mkdir()
     lay(tmp_path / "folder", folder, cifar10_files(form))

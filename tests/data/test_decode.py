@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image
 
-from tailornas.data.decode import decode, to_rgb, to_square
+from tailornas.data.decode import decode_image, to_rgb, to_square
 from tailornas.errors import DataError
 
 
@@ -69,9 +69,7 @@ def test_palette_entries_may_be_partly_transparent() -> None:
         ("LA", (0, 51), (204, 204, 204)),
     ],
 )
-def test_alpha_is_composited_on_white(
-    mode: str, colour: tuple[int, ...], expected: tuple[int, ...]
-) -> None:
+def test_alpha_is_composited_on_white(mode: str, colour: tuple[int, ...], expected: tuple[int, ...]) -> None:
     assert pixel(to_rgb(stored(Image.new(mode, (4, 4), colour), "PNG"))) == expected
 
 
@@ -123,9 +121,7 @@ def test_floating_point_pixels_are_refused() -> None:
         ("YCbCr", (128, 128, 128), "TIFF", (128, 128, 128)),
     ],
 )
-def test_other_modes_are_converted(
-    mode: str, colour: tuple[int, ...], form: str, expected: tuple[int, ...]
-) -> None:
+def test_other_modes_are_converted(mode: str, colour: tuple[int, ...], form: str, expected: tuple[int, ...]) -> None:
     image = stored(Image.new(mode, (8, 8), colour), form)
     assert image.mode == mode
     assert pixel(to_rgb(image)) == pytest.approx(expected, abs=1)
@@ -140,8 +136,9 @@ def test_rgb_is_left_alone() -> None:
     "mode", ["1", "L", "LA", "P", "PA", "RGB", "RGBA", "RGBa", "CMYK", "YCbCr", "LAB", "HSV", "I", "I;16", "I;16B"]
 )
 def test_every_mode_but_float_decodes(mode: str) -> None:
-    pixels = decode(Image.new(mode, (20, 10)), 8)
-    assert (pixels.shape, pixels.dtype) == ((3, 8, 8), np.uint8)
+    pixels = decode_image(Image.new(mode, (20, 10)), 8)
+    assert pixels.shape == (3, 8, 8)
+    assert pixels.dtype == np.uint8
 
 
 def halves(width: int, height: int) -> Image.Image:
@@ -155,7 +152,7 @@ def halves(width: int, height: int) -> Image.Image:
 def test_exif_orientation_is_applied(form: str) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6  # the camera was turned: the stored left is the top
-    pixels = decode(stored(halves(16, 16), form, exif=exif), 16)
+    pixels = decode_image(stored(halves(16, 16), form, exif=exif), 16)
     assert pixels[:, :6].min() > 230
     assert pixels[:, 10:].max() < 25
 
@@ -163,7 +160,7 @@ def test_exif_orientation_is_applied(form: str) -> None:
 def test_the_first_frame_counts() -> None:
     frames = [Image.new("RGB", (8, 8), colour) for colour in ("red", "blue")]
     image = stored(frames[0], "GIF", save_all=True, append_images=frames[1:])
-    assert decode(image, 8)[:, 0, 0].tolist() == [255, 0, 0]
+    assert decode_image(image, 8)[:, 0, 0].tolist() == [255, 0, 0]
 
 
 def test_the_centre_is_kept() -> None:
@@ -172,21 +169,19 @@ def test_the_centre_is_kept() -> None:
     for image in (wide, wide.rotate(90, expand=True)):
         assert pixel(to_square(image, 10), 0) == (0, 128, 0)
         # Resized first and cropped then, so the border of a smaller square knows its neighbours.
-        assert np.unique(np.asarray(to_square(image, 5))[1:-1, 1:-1].reshape(-1, 3), axis=0).tolist() == [
-            [0, 128, 0]
-        ]
+        assert np.unique(np.asarray(to_square(image, 5))[1:-1, 1:-1].reshape(-1, 3), axis=0).tolist() == [[0, 128, 0]]
 
 
 def test_shrinking_averages_over_all_pixels() -> None:
     checkered: NDArray[np.uint8] = (np.indices((256, 256)).sum(0) % 2 * 255).astype(np.uint8)
-    small = decode(Image.fromarray(checkered), 8)
+    small = decode_image(Image.fromarray(checkered), 8)
     assert small.min() >= 125
     assert small.max() <= 130
 
 
 def test_an_image_of_the_right_size_is_not_touched() -> None:
     noise = np.random.default_rng(0).integers(0, 256, (8, 8, 3), dtype=np.uint8)
-    assert np.array_equal(decode(Image.fromarray(noise), 8), noise.transpose(2, 0, 1))
+    assert np.array_equal(decode_image(Image.fromarray(noise), 8), noise.transpose(2, 0, 1))
 
 
 def test_a_big_jpeg_is_reduced_by_its_decoder(tmp_path: Path) -> None:
@@ -194,7 +189,7 @@ def test_a_big_jpeg_is_reduced_by_its_decoder(tmp_path: Path) -> None:
     image = Image.fromarray(ramp.astype(np.uint8)).convert("RGB")
     whole = np.asarray(to_square(image, 32)).transpose(2, 0, 1).astype(int)
     back = stored(image, "JPEG", quality=95)
-    reduced = decode(back, 32)
+    reduced = decode_image(back, 32)
     assert back.size == (100, 75)  # an eighth: 75 is the last not below 64
     assert np.abs(reduced - whole).max() <= 3
 
@@ -202,6 +197,6 @@ def test_a_big_jpeg_is_reduced_by_its_decoder(tmp_path: Path) -> None:
 @settings(deadline=None, max_examples=60)
 @given(st.integers(1, 90), st.integers(1, 90), st.integers(4, 40))
 def test_any_size_becomes_the_square_and_keeps_a_plain_colour(width: int, height: int, size: int) -> None:
-    pixels = decode(Image.new("RGB", (width, height), (9, 99, 199)), size)
+    pixels = decode_image(Image.new("RGB", (width, height), (9, 99, 199)), size)
     assert pixels.shape == (3, size, size)
     assert np.unique(pixels.reshape(3, -1), axis=1).tolist() == [[9], [99], [199]]

@@ -48,7 +48,8 @@ def test_files_come_whole_and_with_their_checksums(
 
 
 @pytest.mark.parametrize(
-    "problem", [URLError("no network"), RuntimeError("File not found or corrupted."), IncompleteRead(b"", 9), PermissionError()]
+    "problem",
+    [URLError("no network"), RuntimeError("File not found or corrupted."), IncompleteRead(b"", 9), PermissionError()],
 )
 def test_failure_says_where_to_put_the_file(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, problem: Exception

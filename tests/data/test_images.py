@@ -81,6 +81,10 @@ def test_bad_images_are_left_out_and_listed(files: ImageFiles, stream: bool) -> 
     assert rows.tolist() == [row for row in range(150) if row not in (0, 70, 149)]
     assert skipped == tuple(str(files.paths[row]) for row in (0, 70, 149))
     assert torch.equal(images.take(rows), whole.take(rows))
+    again, _, _ = load_images(files, 8, stream=stream, skip_bad=True)
+    assert again.identity() == images.identity()
+    if isinstance(images, MemoryImages):
+        assert not images.take(torch.tensor([0, 70, 149])).any()
 
 
 def test_a_file_that_goes_missing_is_named(files: ImageFiles) -> None:
@@ -90,13 +94,11 @@ def test_a_file_that_goes_missing_is_named(files: ImageFiles) -> None:
         images.take(rows[:5])
 
 
-def test_running_out_of_memory_is_not_a_bad_image(
-    files: ImageFiles, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_running_out_of_memory_is_not_a_bad_image(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     def exhausted(image: Image.Image, size: int) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(module, "decode", exhausted)
+    monkeypatch.setattr(module, "decode_image", exhausted)
     with pytest.raises(MemoryError):
         load_images(files, 8, stream=False, skip_bad=True)
 
@@ -105,7 +107,7 @@ def test_messages_are_one_line(files: ImageFiles, monkeypatch: pytest.MonkeyPatc
     def odd(image: Image.Image, size: int) -> None:
         raise ValueError("two\n  lines")
 
-    monkeypatch.setattr(module, "decode", odd)
+    monkeypatch.setattr(module, "decode_image", odd)
     with pytest.raises(DataError, match=r"\(two lines\)"):
         load_images(files, 8, stream=False, skip_bad=False)
 
@@ -122,9 +124,10 @@ def test_identity_follows_the_pixels() -> None:
 def test_identity_of_streamed_images_follows_size_and_files() -> None:
     stored = ImageArrays(np.zeros((2, 4, 4), np.uint8), "a test")
     assert StreamedImages(stored, 4).identity() != StreamedImages(stored, 8).identity()
-    assert StreamedImages(stored, 4).identity() != StreamedImages(
-        ImageArrays(np.ones((2, 4, 4), np.uint8), "a test"), 4
-    ).identity()
+    assert (
+        StreamedImages(stored, 4).identity()
+        != StreamedImages(ImageArrays(np.ones((2, 4, 4), np.uint8), "a test"), 4).identity()
+    )
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@ import io
 import json
 import mmap
 import os
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,6 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from tailornas.data import parquet as module
 from tailornas.data.images import load_images
 from tailornas.data.parquet import ParquetImages, find_shards, read_parquet
 from tailornas.data.profiles import class_counts
@@ -201,7 +201,7 @@ def test_a_full_disk_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
         raise OSError(28, "No space left on device")
 
     path = write(tmp_path / "a.parquet", [0, 1])
-    monkeypatch.setattr(module.tempfile, "TemporaryFile", full)
+    monkeypatch.setattr(tempfile, "TemporaryFile", full)
     with pytest.raises(DiskError, match=r"No space left on device\): set TMPDIR to a folder with room"):
         read_parquet([path], [], 0)
 
@@ -217,7 +217,8 @@ def test_shards_are_found_by_name(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "said"), [(["train", "validation"], r"holds validation\.parquet: expected"), (["test"], "only test shards")]
+    ("names", "said"),
+    [(["train", "validation"], r"holds validation\.parquet: expected"), (["test"], "only test shards")],
 )
 def test_other_shards_are_not_dropped_silently(tmp_path: Path, names: list[str], said: str) -> None:
     for name in names:

@@ -77,7 +77,8 @@ def test_one_class_cannot_have_a_profile() -> None:
 
 def test_an_emptied_class_is_an_error_that_shows_both_sides() -> None:
     with pytest.raises(
-        DataError, match=r"imbalance_factor 40 leaves class 2 with 0 of its 30 images.*at most 30: .*factor to at most 30"
+        DataError,
+        match=r"imbalance_factor 40 leaves class 2 with 0 of its 30 images.*at most 30: .*factor to at most 30",
     ):
         class_counts("exp", ClassCounts((30, 30, 30)), 40)
 
@@ -93,9 +94,7 @@ def test_a_class_without_images_asks_for_images() -> None:
     st.lists(st.integers(1, 10_000), min_size=2, max_size=30),
     st.floats(1, 1e6),
 )
-def test_counts_fall_and_never_exceed_what_there_is(
-    profile: str, available: list[int], factor: float
-) -> None:
+def test_counts_fall_and_never_exceed_what_there_is(profile: str, available: list[int], factor: float) -> None:
     try:
         counts = class_counts(profile, ClassCounts(tuple(available)), factor)  # type: ignore[arg-type]
     except DataError:

@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tailornas.data.sampling import SAMPLERS, class_balanced, instance, progressive, shard, square_root
+from tailornas.data.sampling import SAMPLERS, class_balanced, instance, progressive, shard
 from tailornas.types import ClassCounts
 
 
@@ -63,16 +63,12 @@ def test_repeats_are_spread_evenly() -> None:
 
 
 def test_rounding_is_fair() -> None:
-    # A class that expects a fifth of a draw is drawn in a fifth of the epochs.
-    labels, counts = labels_of(9_999, 1)
-    hits = [
-        int((labels[square_root(labels, counts, seeded(seed), 0)] == 1).sum()) for seed in range(40)
-    ]
-    expected = 10_000 / (9_999**0.5 + 1)
-    assert set(hits) <= {int(expected), int(expected) + 1}
-    tails = [drawn_counts("progressive", 6, 4, progress=0.2, seed=seed)[1] for seed in range(400)]
-    assert sum(tails) / 400 == pytest.approx(4.2, abs=0.1)  # five standard deviations
+    # 4.2 draws are 4 in four of five epochs.
+    labels, counts = labels_of(6, 4)
+    generator = seeded()
+    tails = [int(labels[progressive(labels, counts, generator, 0.2)].sum()) for _ in range(200)]
     assert set(tails) == {4, 5}
+    assert sum(tails) / 200 == pytest.approx(4.2, abs=0.12)  # about four standard deviations
 
 
 def test_order_is_mixed() -> None:
@@ -81,7 +77,7 @@ def test_order_is_mixed() -> None:
     assert 0.4 < half < 0.6
 
 
-@settings(deadline=None, max_examples=100)
+@settings(deadline=None, max_examples=50)
 @given(
     st.sampled_from(sorted(SAMPLERS)),
     st.lists(st.integers(0, 50), min_size=1, max_size=8).filter(any),
@@ -126,12 +122,3 @@ def test_shards_are_equal_and_cover_all(length: int, world_size: int) -> None:
 
 def test_one_process_has_everything() -> None:
     assert shard(torch.tensor([2, 0, 1]), 0, 1).tolist() == [2, 0, 1]
-
-
-def test_names() -> None:
-    assert SAMPLERS == {
-        "instance": instance,
-        "class_balanced": class_balanced,
-        "square_root": square_root,
-        "progressive": progressive,
-    }

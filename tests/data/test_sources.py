@@ -10,6 +10,7 @@ import torch
 from PIL import Image
 
 from tailornas.data import sources as module
+from tailornas.data.idx import read_fashion_mnist
 from tailornas.data.images import MemoryImages, StreamedImages
 from tailornas.data.parquet import read_parquet
 from tailornas.data.sources import SOURCES, load
@@ -39,7 +40,8 @@ def test_digits() -> None:
     assert torch.equal(pixels[:, 0], pixels[:, 2])
     # The first row of the first digit is 0 0 5 13 9 1 0 0 out of 16.
     assert pixels[0, 0, 0].tolist() == [0, 0, 80, 207, 143, 16, 0, 0]
-    assert (pixels.min(), pixels.max()) == (0, 255)
+    assert pixels.min() == 0
+    assert pixels.max() == 255
 
 
 def test_a_folder(folder: Path) -> None:
@@ -179,7 +181,7 @@ def test_what_is_nowhere_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         fetched.append(place)
         lay_fashion(place)
 
-    benchmark = module._Benchmark("fashion-mnist", "Fashion-MNIST", 10, module.read_fashion_mnist, fetch)
+    benchmark = module._Benchmark("fashion-mnist", "Fashion-MNIST", 10, read_fashion_mnist, fetch)
     for _ in range(2):
         assert len(module._benchmark(benchmark, tmp_path, 0).train.images) == 20
     assert fetched == [tmp_path / "fashion-mnist"]

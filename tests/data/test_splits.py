@@ -97,9 +97,7 @@ def test_fingerprint_follows_division_and_images(digits: Dataset, folder: Path) 
 def test_normalization_is_of_the_training_pixels_alone(digits: Dataset) -> None:
     pixels = digits.train.images.take(digits.train.rows).double() / 255
     assert digits.normalization.mean == pytest.approx(pixels.mean((0, 2, 3)).tolist(), rel=1e-12)
-    assert digits.normalization.std == pytest.approx(
-        pixels.std((0, 2, 3), correction=0).tolist(), rel=1e-12
-    )
+    assert digits.normalization.std == pytest.approx(pixels.std((0, 2, 3), correction=0).tolist(), rel=1e-12)
     assert pixel_statistics(digits.test) != digits.normalization
 
 
@@ -108,9 +106,7 @@ def test_statistics_by_hand() -> None:
     pixels[:1250, 0] = 255
     pixels[:, 1] = 51
     pixels[2499] = 77
-    split = TrainSplit(
-        MemoryImages(pixels), torch.arange(2499), torch.zeros(2499, dtype=torch.int64), ("a",)
-    )
+    split = TrainSplit(MemoryImages(pixels), torch.arange(2499), torch.zeros(2499, dtype=torch.int64), ("a",))
     statistics = pixel_statistics(split)
     assert statistics.mean == pytest.approx((1250 / 2499, 0.2, 0))
     assert statistics.std == pytest.approx(((1250 * 1249) ** 0.5 / 2499, 1, 1))
@@ -129,9 +125,12 @@ def test_users_images_are_kept_as_they_are(folder: Path) -> None:
 
 
 def test_a_profile_is_applied_to_users_images_on_request(folder: Path) -> None:
-    dataset = prepare(DataConfig(data=str(folder), imbalance_factor=8), 0)
+    dataset = prepare(DataConfig(data=str(folder), imbalance_factor=4), 0)
     assert dataset.profile == "exp"
-    assert dataset.train.with_selection(dataset.selection).counts.counts == (8, 4, 2, 1)
+    # Without test images there are 8, 3, 2 and 1; the last, a quarter of the head's number, allows a head of
+    # 4.
+    assert dataset.train.with_selection(dataset.selection).counts.counts == (4, 2, 1, 1)
+    assert dataset.leftover.counts.counts == (4, 1, 1, 0)
 
 
 def test_the_sources_own_test_part_is_used(tmp_path: Path) -> None:

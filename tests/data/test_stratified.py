@@ -67,7 +67,7 @@ def test_counts_for_selection_take_one_and_at_most_half() -> None:
     assert counts_for_selection(ClassCounts((101, 3, 1)), 0.5).counts == (50, 1, 0)
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.lists(st.integers(1, 40), min_size=2, max_size=8), st.floats(0.01, 0.5), st.integers(0, 5))
 def test_hold_out_divides_every_class(counts: list[int], fraction: float, seed: int) -> None:
     split = split_of(counts)

@@ -99,9 +99,9 @@ def test_planned_and_real_times_stand_side_by_side(reports: MakeReport) -> None:
     )
     rows = [(line.stage, line.plan, line.planned, line.taken) for line in stage_times(report)]
     assert [tuple(cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row) for row in rows] == [
+        ("data", "", "", "1.0 s"),
         ("train", "1 epoch at 2,140 images/s", "1 min 00 s", "1 min 01 s"),
         ("search", "1,200 candidates at 10 images/s", "5.0 s", ""),
-        ("data", "", "", "1.0 s"),
     ]
 
 

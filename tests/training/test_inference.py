@@ -83,7 +83,7 @@ def test_a_recalibrated_network_can_be_trained(digits: Dataset) -> None:
     recalibrate(FP32, network, batches(digits))
     network.train()
     images, labels = next(batches(digits))
-    nn.functional.cross_entropy(network(images), labels).backward()
+    torch.autograd.backward(nn.functional.cross_entropy(network(images), labels))
     assert all(parameter.grad is not None for parameter in network.parameters())
 
 

@@ -3,7 +3,7 @@
 from tailornas.data.augment import AugmentConfig, crop_and_flip, cutout, normalize
 from tailornas.data.balanced import BalancedSource, balanced_source
 from tailornas.data.batches import Batches, ordered
-from tailornas.data.decode import decode
+from tailornas.data.decode import decode_image
 from tailornas.data.images import MemoryImages, StreamedImages
 from tailornas.data.profiles import Profile, class_counts
 from tailornas.data.sampling import SAMPLERS, Sampler, shard
@@ -28,7 +28,7 @@ __all__ = [
     "class_counts",
     "crop_and_flip",
     "cutout",
-    "decode",
+    "decode_image",
     "draw",
     "hold_out",
     "load",

@@ -1,5 +1,6 @@
 """Augmentation of whole batches, different for every image, and the way from bytes to a network's input."""
 
+from functools import lru_cache
 from typing import Self, final
 
 import torch
@@ -23,12 +24,8 @@ class AugmentConfig(BaseModel):
         default=True,
         description="Shift by up to an eighth of the size in each direction, filling with black.",
     )
-    flip: bool | None = Field(
-        default=None, description="Mirror half of the images. Unless set: as the data allows."
-    )
-    cutout: int = Field(
-        default=0, ge=0, description="Side in pixels of a square blanked out at random; 0 for none."
-    )
+    flip: bool | None = Field(default=None, description="Mirror half of the images. Unless set: as the data allows.")
+    cutout: int = Field(default=0, ge=0, description="Side in pixels of a square blanked out at random; 0 for none.")
 
     def for_dataset(self, flip: bool) -> Self:
         """The same augmentation with ``flip`` filled in where it is not set."""
@@ -76,8 +73,7 @@ def normalize(images: Tensor, normalization: Normalization) -> Tensor:
     Returns:
         float32 of the same shape in ``channels_last`` memory format: ``(images / 255 - mean) / std``.
     """
-    mean = torch.tensor(normalization.mean, device=images.device)[:, None, None] * 255
-    scale = 1 / (torch.tensor(normalization.std, device=images.device)[:, None, None] * 255)
+    mean, scale = _mean_and_scale(normalization, images.device)
     return images.to(torch.float32, memory_format=torch.channels_last).sub_(mean).mul_(scale)
 
 
@@ -98,3 +94,9 @@ def cutout(images: Tensor, side: int, generator: torch.Generator) -> Tensor:
     rows, columns = (y >= top) & (y < top + side), (x >= left) & (x < left + side)
     blank = (rows[:, :, None] & columns[:, None, :])[:, None]
     return images.masked_fill_(blank.to(images.device), 0)
+
+
+@lru_cache(maxsize=8)  # so that a device waits for these few numbers once, not in every batch
+def _mean_and_scale(normalization: Normalization, device: torch.device) -> tuple[Tensor, Tensor]:
+    mean, std = torch.tensor([normalization.mean, normalization.std], device=device)[:, :, None, None]
+    return mean * 255, 1 / (std * 255)

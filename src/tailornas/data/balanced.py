@@ -42,11 +42,10 @@ def balanced_source(dataset: Dataset) -> BalancedSource | None:
     images, labels = largest_rectangle(leftover.counts)
     if not labels:
         return None
-    wanted = [images if label in labels else 0 for label in range(len(leftover.classes))]
+    renumbered = torch.full((len(leftover.classes),), -1)
+    renumbered[list(labels)] = torch.arange(len(labels))
+    wanted = [images if label >= 0 else 0 for label in renumbered.tolist()]
     drawn = leftover.subset(draw(leftover.labels, wanted, generator(dataset.seed, "data", "balanced")))
-    renumbered = torch.tensor(
-        [labels.index(label) if label in labels else -1 for label in range(len(wanted))]
-    )
     train = TrainSplit(
         drawn.images,
         drawn.rows,
@@ -72,9 +71,7 @@ def largest_rectangle(available: ClassCounts, fewest: int = _FEWEST) -> tuple[in
         ``(0, ())`` where no two classes can give ``fewest``.
     """
     by_size = sorted(available, reverse=True)
-    sizes = [
-        (n * classes, classes, n) for classes, n in enumerate(by_size, start=1) if classes > 1 and n >= fewest
-    ]
+    sizes = [(n * classes, classes, n) for classes, n in enumerate(by_size, start=1) if classes > 1 and n >= fewest]
     if not sizes:
         return 0, ()
     _, _, images = max(sizes)

@@ -64,9 +64,7 @@ class Batches:
         world_size: int = 1,
     ) -> None:
         if batch_size < 2:
-            raise ConfigError(
-                f"batch_size is {batch_size}: expected at least 2, to train batch normalization"
-            )
+            raise ConfigError(f"batch_size is {batch_size}: expected at least 2, to train batch normalization")
         self._images_each = -(-len(split) // world_size)
         if self._images_each < 2:
             raise DataError(
@@ -116,9 +114,7 @@ class Batches:
         yield from _mapped(make, torch.split(order, self._batch_size)[: len(self)], self._split)
 
 
-def ordered(
-    split: Split, batch_size: int, normalization: Normalization, device: torch.device
-) -> Iterator[_Batch]:
+def ordered(split: Split, batch_size: int, normalization: Normalization, device: torch.device) -> Iterator[_Batch]:
     """Yields every image of a split once, in the split's order and unaugmented: the order of evaluation.
 
     Args:

@@ -181,15 +181,11 @@ def _decode(found: Path, title: str, layout: _Layout, contents: dict[str, bytes]
             for name in files:
                 pixels, labels = layout.batch(contents.pop(name))
                 if labels.min() < 0 or labels.max() >= len(classes):
-                    raise DataError(
-                        f"it has labels from {labels.min()} to {labels.max()} for {len(classes)} classes"
-                    )
+                    raise DataError(f"it has labels from {labels.min()} to {labels.max()} for {len(classes)} classes")
                 batches.append((pixels, labels))
             planes = np.concatenate([pixels for pixels, _ in batches]).reshape(-1, 3, 32, 32)
             images = ImageArrays(planes.transpose(0, 2, 3, 1), f"{title} {part}")
-            splits.append(
-                StoredSplit(images, torch.from_numpy(np.concatenate([labels for _, labels in batches])))
-            )
+            splits.append(StoredSplit(images, torch.from_numpy(np.concatenate([labels for _, labels in batches]))))
     except DataError as problem:
         raise DataError(f"{found} holds a {name} that is not {title}'s ({problem}): replace it") from problem
     return StoredSource(splits[0], splits[1], classes, title)

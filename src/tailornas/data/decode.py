@@ -6,10 +6,10 @@ from PIL import Image, ImageOps
 
 from tailornas.errors import DataError
 
-__all__ = ["decode", "to_rgb", "to_square"]
+__all__ = ["decode_image", "to_rgb", "to_square"]
 
 
-def decode(image: Image.Image, size: int) -> NDArray[np.uint8]:
+def decode_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """Decodes an opened image.
 
     The EXIF orientation is applied, then :func:`to_rgb`, then :func:`to_square`. Of an image with several
@@ -41,9 +41,7 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "RGB" and not image.has_transparency_data:
         return image
     if image.mode == "F":
-        raise DataError(
-            "its pixels are floating-point numbers, which have no defined range: expected 8 or 16 bits"
-        )
+        raise DataError("its pixels are floating-point numbers, which have no defined range: expected 8 or 16 bits")
     if image.mode.startswith("I"):
         values = np.asarray(image).astype(np.int64)
         if values.min() < 0 or values.max() > 65_535:

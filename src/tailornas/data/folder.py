@@ -36,25 +36,17 @@ def read_folder(root: Path) -> StoredSource:
 def _read(root: Path) -> StoredSource:
     folders = _subfolders(root)
     if "train" not in folders or not _subfolders(root / "train"):
-        train, classes = _labelled(root, folders)
-        return StoredSource(train, None, tuple(classes), str(root))
+        return StoredSource(_labelled(root, folders, folders), None, tuple(folders), str(root))
     others = [name for name in folders if name not in ("train", "test")]
     if others:
         raise DataError(
             f"{root} has the sub-folders {', '.join(others)} beside train: expected only train and test, "
             "move or rename the others"
         )
-    train, classes = _labelled(root / "train", _subfolders(root / "train"))
-    test = None
+    classes, test = _subfolders(root / "train"), None
+    train = _labelled(root / "train", classes, classes)
     if "test" in folders:
-        test_classes = _subfolders(root / "test")
-        strange = [name for name in test_classes if name not in classes]
-        if strange:
-            raise DataError(
-                f"{root / 'test'} has the class {strange[0]!r}, which {root / 'train'} has not: expected "
-                "the same names"
-            )
-        test, _ = _labelled(root / "test", test_classes, classes)
+        test = _labelled(root / "test", _subfolders(root / "test"), classes)
     return StoredSource(train, test, tuple(classes), str(root))
 
 
@@ -62,15 +54,17 @@ def _subfolders(folder: Path) -> list[str]:
     return sorted(path.name for path in folder.iterdir() if path.is_dir() and not path.name.startswith("."))
 
 
-def _labelled(
-    root: Path, folders: list[str], classes: list[str] | None = None
-) -> tuple[StoredSplit, list[str]]:
+def _labelled(root: Path, folders: list[str], classes: list[str]) -> StoredSplit:
     if not folders:
         raise DataError(f"{root} has no sub-folders: expected one sub-folder of images a class")
-    classes = classes or folders
+    known = {name: label for label, name in enumerate(classes)}
     paths: list[Path] = []
     labels: list[int] = []
     for name in folders:
+        if name not in known:
+            raise DataError(
+                f"{root} has the class {name!r}, which the training images have not: expected the same names"
+            )
         found = _images(root / name)
         if not found:
             raise DataError(
@@ -78,17 +72,19 @@ def _labelled(
                 "add some or remove the sub-folder"
             )
         paths += found
-        labels += [classes.index(name)] * len(found)
-    return StoredSplit(ImageFiles(paths), torch.tensor(labels, dtype=torch.int64)), classes
+        labels += [known[name]] * len(found)
+    return StoredSplit(ImageFiles(paths), torch.tensor(labels, dtype=torch.int64))
 
 
 def _images(folder: Path) -> list[Path]:
     found = []
-    for place, folders, files in os.walk(folder):
+    for place, folders, files in os.walk(folder, onerror=_raise):
         folders[:] = [name for name in folders if not name.startswith(".")]
         found += [
-            Path(place, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
+            Path(place, name) for name in files if not name.startswith(".") and Path(name).suffix.lower() in EXTENSIONS
         ]
     return sorted(found)
+
+
+def _raise(problem: OSError) -> None:
+    raise problem

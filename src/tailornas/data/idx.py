@@ -67,9 +67,7 @@ def parse_idx(content: bytes, dimensions: int) -> NDArray[np.uint8]:
         )
     shape = struct.unpack(f">{dimensions}I", content[4:start])
     if len(content) - start != math.prod(shape):
-        raise DataError(
-            f"expected {math.prod(shape)} elements for the shape {shape}, got {len(content) - start}"
-        )
+        raise DataError(f"expected {math.prod(shape)} elements for the shape {shape}, got {len(content) - start}")
     return np.frombuffer(content, np.uint8, offset=start).reshape(shape)
 
 
@@ -97,7 +95,5 @@ def _read_split(folder: Path, prefix: str) -> StoredSplit:
             "many, replace the files"
         )
     if int(labels.max()) >= len(_CLASSES):
-        raise DataError(
-            f"{folder} has the {prefix} label {int(labels.max())}: expected 0 to {len(_CLASSES) - 1}"
-        )
+        raise DataError(f"{folder} has the {prefix} label {int(labels.max())}: expected 0 to {len(_CLASSES) - 1}")
     return StoredSplit(ImageArrays(pixels, f"Fashion-MNIST {prefix}"), labels)

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import UnidentifiedImageError
 from torch import Tensor
 
-from tailornas.data.decode import decode
+from tailornas.data.decode import decode_image
 from tailornas.data.stored import StoredImages
 from tailornas.errors import DataError
 
@@ -32,9 +32,7 @@ class MemoryImages:
 
     def __init__(self, pixels: Tensor) -> None:
         if pixels.dtype != torch.uint8 or pixels.ndim != 4 or pixels.shape[1] != 3:
-            raise DataError(
-                f"expected uint8 pixels (images, 3, size, size), got {pixels.dtype} {tuple(pixels.shape)}"
-            )
+            raise DataError(f"expected uint8 pixels (images, 3, size, size), got {pixels.dtype} {tuple(pixels.shape)}")
         if pixels.shape[2] != pixels.shape[3]:
             raise DataError(f"expected square images, got {pixels.shape[2]} x {pixels.shape[3]} pixels")
         self.pixels = pixels
@@ -136,9 +134,9 @@ def load_images(
                 if not skip_bad:
                     raise
                 bad.append(row)
-            else:
-                if not stream:
-                    into[row] = image
+                image = np.zeros((3, size, size), np.uint8)
+            if not stream:
+                into[row] = image
         return bad
 
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
@@ -152,15 +150,11 @@ def load_images(
 def _read(stored: StoredImages, row: int, size: int) -> NDArray[np.uint8]:
     try:
         with stored.open(row) as image:
-            return decode(image, size)
+            return decode_image(image, size)
     except MemoryError:
         raise
     except Exception as problem:  # a damaged file can make a decoder raise anything
-        reason = (
-            "not an image format that Pillow reads"
-            if isinstance(problem, UnidentifiedImageError)
-            else problem
-        )
+        reason = "not an image format that Pillow reads" if isinstance(problem, UnidentifiedImageError) else problem
         raise DataError(
             f"cannot read image {stored.name(row)} ({' '.join(str(reason).split())}): replace or remove it, "
             "or set skip_bad to leave such images out"

@@ -39,8 +39,7 @@ def parse_list(text: str, place: str, classes: int | None = None) -> tuple[list[
         path, label = _parse_line(line, f"{place} line {number}", classes)
         if path in lines:
             raise DataError(
-                f"{place} line {number} lists {path} again, after line {lines[path]}: expected every image "
-                "once"
+                f"{place} line {number} lists {path} again, after line {lines[path]}: expected every image once"
             )
         lines[path] = number
         labels.append(label)
@@ -77,8 +76,7 @@ def read_list(path: Path, root: Path | None) -> StoredSource:
         shared = set(files).intersection(test_files)
         if shared:
             raise DataError(
-                f"{path} and {beside} both list {min(shared)}: expected test images to be apart, remove it "
-                "from one"
+                f"{path} and {beside} both list {min(shared)}: expected test images to be apart, remove it from one"
             )
         test = _split(root, test_files, test_labels)
     return StoredSource(_split(root, files, labels), test, classes, str(path))
@@ -87,14 +85,11 @@ def read_list(path: Path, root: Path | None) -> StoredSource:
 def _parse_line(line: str, place: str, classes: int | None) -> tuple[str, int]:
     fields = line.rsplit(maxsplit=1)
     if len(fields) != 2 or not fields[1].isdecimal() or len(fields[1]) > 9:
-        raise DataError(
-            f"{place} is {line[:80]!r}: expected 'relative/path label' with an integer label from 0"
-        )
+        raise DataError(f"{place} is {line[:80]!r}: expected 'relative/path label' with an integer label from 0")
     path, label = Path(os.path.normpath(fields[0])), int(fields[1])
     if path.is_absolute() or path.parts[:1] == ("..",):
         raise DataError(
-            f"{place} lists {fields[0]}, which leaves the root folder: expected a path relative to it and "
-            "inside it"
+            f"{place} lists {fields[0]}, which leaves the root folder: expected a path relative to it and inside it"
         )
     if classes is not None and label >= classes:
         raise DataError(f"{place} has the label {label}: expected 0 to {classes - 1}")

@@ -110,16 +110,12 @@ def _open(path: Path) -> Any:
     try:
         file = pq.ParquetFile(path, pre_buffer=False)
     except (pa.ArrowException, OSError) as problem:
-        raise DataError(
-            f"{path} cannot be read as a Parquet file: {' '.join(str(problem).split())}"
-        ) from problem
+        raise DataError(f"{path} cannot be read as a Parquet file: {' '.join(str(problem).split())}") from problem
     schema = file.schema_arrow
     columns = ", ".join(f"{field.name} ({field.type})" for field in schema)
     image = schema.field("image").type if schema.names.count("image") == 1 else None
     if image is None or not pa.types.is_struct(image) or image.get_field_index("bytes") < 0:
-        raise DataError(
-            f"{path} has the columns {columns}: expected 'image', a struct with the field 'bytes'"
-        )
+        raise DataError(f"{path} has the columns {columns}: expected 'image', a struct with the field 'bytes'")
     if schema.names.count("label") != 1 or not pa.types.is_integer(schema.field("label").type):
         raise DataError(f"{path} has the columns {columns}: expected 'label', an integer")
     return file
@@ -160,9 +156,7 @@ def _rows(path: Path, file: Any) -> Iterator[tuple[bytes, int]]:
     row = 0
     try:
         for batch in file.iter_batches(_BATCH, columns=["image.bytes", "label"], use_threads=False):
-            for image, label in zip(
-                batch.column("image").to_pylist(), batch.column("label").to_pylist(), strict=True
-            ):
+            for image, label in zip(batch.column("image").to_pylist(), batch.column("label").to_pylist(), strict=True):
                 if label is None:
                     raise DataError(f"{path} row {row} has no label: expected an integer, remove the row")
                 yield (image or {}).get("bytes") or b"", label
@@ -190,6 +184,4 @@ def _class_names(path: Path) -> tuple[str, ...] | None:
         names = features.get("info", {}).get("features", {}).get("label", {}).get("names")
         return None if names is None else tuple(str(name) for name in names)
     except (ValueError, AttributeError, TypeError) as problem:
-        raise DataError(
-            f"{path} has class names in its schema metadata that cannot be read: {problem}"
-        ) from problem
+        raise DataError(f"{path} has class names in its schema metadata that cannot be read: {problem}") from problem

@@ -19,9 +19,7 @@ __all__ = ["SAMPLERS", "Sampler", "class_balanced", "instance", "progressive", "
 class Sampler(Protocol):
     """Gives one epoch's order."""
 
-    def __call__(
-        self, labels: Tensor, counts: ClassCounts, generator: torch.Generator, progress: float
-    ) -> Tensor:
+    def __call__(self, labels: Tensor, counts: ClassCounts, generator: torch.Generator, progress: float) -> Tensor:
         """Returns int64 ``(images,)``: positions of ``labels`` in the order in which the epoch meets them.
 
         Args:
@@ -38,9 +36,7 @@ def instance(labels: Tensor, counts: ClassCounts, generator: torch.Generator, pr
     return torch.randperm(len(labels), generator=generator)
 
 
-def class_balanced(
-    labels: Tensor, counts: ClassCounts, generator: torch.Generator, progress: float
-) -> Tensor:
+def class_balanced(labels: Tensor, counts: ClassCounts, generator: torch.Generator, progress: float) -> Tensor:
     """Class-balanced: every class equally often (Kang et al., 1910.09217, equation 1 with q = 0)."""
     return _draw(labels, counts, _power(counts, 0), generator)
 

@@ -106,7 +106,7 @@ def load(
         ConfigError: ``data_dir`` is given to a source that does not use it.
         DataError: nothing is there, or what is there cannot be used; the message names the file, row or line.
     """
-    stored = _read(name_or_path, data_dir, memory_cap)
+    stored = _read(name_or_path, data_dir and data_dir.expanduser(), memory_cap)
     size = image_size or default_size(shorter_sides(stored.train.images))
     held = len(stored.train.images) + (len(stored.test.images) if stored.test else 0)
     read = partial(load_images, size=size, stream=decoded_bytes(held, size) > memory_cap, skip_bad=skip_bad)
@@ -123,9 +123,7 @@ def load(
         images, rows, skipped_test = read(stored.test.images)
         test = TestSplit(images, rows, stored.test.labels[rows], stored.classes)
         if not len(test):
-            raise DataError(
-                f"{stored.description} has no test image that can be read: replace {skipped_test[0]}"
-            )
+            raise DataError(f"{stored.description} has no test image that can be read: replace {skipped_test[0]}")
         identity, skipped = f"{identity}-{images.identity()}", skipped + skipped_test
     return Source(str(name_or_path), stored.description, train, test, stored.flip, skipped, identity)
 
@@ -161,7 +159,7 @@ def _digits(data_dir: Path | None, memory_cap: int) -> StoredSource:
 
 
 def _benchmark(benchmark: _Benchmark, data_dir: Path | None, memory_cap: int) -> StoredSource:
-    folder = (data_dir or _CACHE).expanduser()
+    folder = data_dir or _CACHE.expanduser()
     places = [folder / benchmark.name, folder]
     if data_dir is None:
         places.append(_SYSTEM / benchmark.name)
@@ -200,9 +198,7 @@ def _format(images: StoredImages) -> str:
 SOURCES: dict[str, Callable[[Path | None, int], StoredSource]] = {
     "digits": _digits,
     "cifar10": partial(_benchmark, _Benchmark("cifar10", "CIFAR-10", 10, read_cifar10, download_cifar10)),
-    "cifar100": partial(
-        _benchmark, _Benchmark("cifar100", "CIFAR-100", 100, read_cifar100, download_cifar100)
-    ),
+    "cifar100": partial(_benchmark, _Benchmark("cifar100", "CIFAR-100", 100, read_cifar100, download_cifar100)),
     "fashion-mnist": partial(
         _benchmark,
         _Benchmark("fashion-mnist", "Fashion-MNIST", 10, read_fashion_mnist, download_fashion_mnist),

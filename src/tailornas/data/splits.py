@@ -66,9 +66,7 @@ class DataConfig(BaseModel):
     memory_cap_mb: int = Field(
         default=1024, ge=0, description="Megabytes of decoded images up to which all are kept in memory."
     )
-    skip_bad: bool = Field(
-        default=False, description="Leave out images that cannot be read instead of stopping."
-    )
+    skip_bad: bool = Field(default=False, description="Leave out images that cannot be read instead of stopping.")
     flip: bool | None = Field(
         default=None,
         description="Whether a mirrored image still belongs to its class. Unless set: as the source says.",
@@ -175,16 +173,12 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
         ConfigError: options contradict each other.
         DataError: the images cannot be used, or are too few to be divided.
     """
-    source = load(
-        config.data, config.data_dir, config.image_size, config.memory_cap_mb * 2**20, config.skip_bad
-    )
+    source = load(config.data, config.data_dir, config.image_size, config.memory_cap_mb * 2**20, config.skip_bad)
     profile, imbalance_factor = config.long_tail()
     pool, test = _set_test_apart(source, config.test_fraction, generator(seed, "data", "test"))
     counts = class_counts(profile, pool.counts, imbalance_factor)
     kept = draw(pool.labels, counts, generator(seed, "data", "profile"))
-    train, selection = hold_out(
-        pool.subset(kept), config.selection_fraction, generator(seed, "data", "selection")
-    )
+    train, selection = hold_out(pool.subset(kept), config.selection_fraction, generator(seed, "data", "selection"))
     leftover = pool.subset(complement(kept, len(pool)))
     return Dataset(
         train=train,
@@ -224,16 +218,13 @@ def _triple(values: Tensor) -> tuple[float, float, float]:
     return red, green, blue
 
 
-def _set_test_apart(
-    source: Source, fraction: float, generator: torch.Generator
-) -> tuple[TrainSplit, TestSplit]:
+def _set_test_apart(source: Source, fraction: float, generator: torch.Generator) -> tuple[TrainSplit, TestSplit]:
     if source.test:
         return source.train, source.test
     counts = counts_for_test(source.train.counts, fraction)
     if not counts.total:
         raise DataError(
-            f"{source.description} has no class of at least 3 images: a test split expects one such class, "
-            "add images"
+            f"{source.description} has no class of at least 3 images: a test split expects one such class, add images"
         )
     rows = draw(source.train.labels, counts, generator)
     held = source.train.subset(rows)

@@ -141,8 +141,7 @@ class StoredSource:
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
             raise DataError(
-                f"{self.description} has {len(self.classes)} class: expected at least 2 to tell apart, "
-                "add another"
+                f"{self.description} has {len(self.classes)} class: expected at least 2 to tell apart, add another"
             )
         counts = ClassCounts.of(self.train.labels, len(self.classes))
         if 0 in counts.counts:

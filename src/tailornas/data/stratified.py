@@ -1,6 +1,6 @@
 """Stratified draws: so many images of each class, at random."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 
 import torch
 from torch import Tensor
@@ -11,7 +11,7 @@ from tailornas.types import ClassCounts, SelectionSplit, TrainSplit
 __all__ = ["complement", "counts_for_selection", "counts_for_test", "draw", "hold_out"]
 
 
-def draw(labels: Tensor, counts: Iterable[int], generator: torch.Generator) -> Tensor:
+def draw(labels: Tensor, counts: ClassCounts | Sequence[int], generator: torch.Generator) -> Tensor:
     """Draws positions of ``labels`` without replacement, so many of each class.
 
     Args:
@@ -26,12 +26,11 @@ def draw(labels: Tensor, counts: Iterable[int], generator: torch.Generator) -> T
         DataError: a class has fewer images than wanted.
     """
     drawn = []
-    for label, count in enumerate(counts):
-        positions = (labels == label).nonzero().flatten()
+    sizes = torch.bincount(labels, minlength=len(counts)).tolist()
+    by_class = torch.split(labels.argsort(stable=True), sizes)
+    for label, (count, positions) in enumerate(zip(counts, by_class, strict=True)):
         if count > len(positions):
-            raise DataError(
-                f"class {label} has {len(positions)} images: expected at least the {count} to draw"
-            )
+            raise DataError(f"class {label} has {len(positions)} images: expected at least the {count} to draw")
         drawn.append(positions[torch.randperm(len(positions), generator=generator)[:count]])
     return torch.cat(drawn)
 
@@ -59,9 +58,7 @@ def counts_for_selection(available: ClassCounts, fraction: float) -> ClassCounts
     return ClassCounts(tuple(min(max(1, _rounded(n * fraction)), n // 2) for n in available))
 
 
-def hold_out(
-    split: TrainSplit, fraction: float, generator: torch.Generator
-) -> tuple[TrainSplit, SelectionSplit]:
+def hold_out(split: TrainSplit, fraction: float, generator: torch.Generator) -> tuple[TrainSplit, SelectionSplit]:
     """Divides a split into images to fit and images to choose by, class by class.
 
     How many each class gives is :func:`counts_for_selection`'s answer.
@@ -71,9 +68,7 @@ def hold_out(
     """
     counts = counts_for_selection(split.counts, fraction)
     if not counts.total:
-        raise DataError(
-            "no class has 2 images: a selection split expects at least one such class, add images"
-        )
+        raise DataError("no class has 2 images: a selection split expects at least one such class, add images")
     held = draw(split.labels, counts, generator)
     selection = SelectionSplit(split.images, split.rows[held], split.labels[held], split.classes)
     return split.subset(complement(held, len(split))), selection

@@ -67,9 +67,7 @@ class _Unpickler(pickle.Unpickler):
         try:
             return _KNOWN[module_name, global_name]
         except KeyError:
-            raise DataError(
-                f"it asks for {module_name}.{global_name}, which CIFAR's files do not need"
-            ) from None
+            raise DataError(f"it asks for {module_name}.{global_name}, which CIFAR's files do not need") from None
 
 
 def unpickle(content: bytes) -> dict[str, Any]:
@@ -83,12 +81,8 @@ def unpickle(content: bytes) -> dict[str, Any]:
     """
     try:
         values = _Unpickler(BytesIO(content), encoding="latin-1").load()
-        return {
-            str(key): value.pixels() if isinstance(value, _Array) else value for key, value in values.items()
-        }
+        return {str(key): value.pixels() if isinstance(value, _Array) else value for key, value in values.items()}
     except DataError:
         raise
     except Exception as problem:  # a damaged pickle can make the unpickler raise anything
-        raise DataError(
-            f"it is not a pickled dictionary of CIFAR's: {' '.join(str(problem).split())}"
-        ) from problem
+        raise DataError(f"it is not a pickled dictionary of CIFAR's: {' '.join(str(problem).split())}") from problem

@@ -49,7 +49,9 @@ class Contender:
     identity: Mapping[str, Any]
 
 
-def found_network(context: Context, space: SearchSpace[Backbone], winner: Candidate, supernet: Mapping[str, Any]) -> Contender:
+def found_network(
+    context: Context, space: SearchSpace[Backbone], winner: Candidate, supernet: Mapping[str, Any]
+) -> Contender:
     """The winner as a plain network, with new weights or, by ``train.init``, with the supernet's.
 
     Args:
@@ -87,6 +89,8 @@ def baseline_network(context: Context, winner: Candidate) -> Contender:
 def plan_training(context: Context, found: Contender, baseline: Contender) -> TrainPlan:
     """How many epochs both networks are trained; measured where there is a time limit."""
     fixed, limit = context.settings.train.epochs, context.time_limit
+    if limit is None:
+        return TrainPlan(fixed or DEFAULT_EPOCHS["train"])
     inputs = {
         "time_limit": limit,
         "fixed": fixed,
@@ -94,11 +98,8 @@ def plan_training(context: Context, found: Contender, baseline: Contender) -> Tr
     }
 
     def compute(stage: Stage) -> Artifact:
-        if limit is None:
-            return Artifact(TrainPlan(fixed or DEFAULT_EPOCHS["train"]).values())
-
-        def rate(contender: Contender) -> float:
-            stage.progress(0, 1, "measurements", now=f"training of the {contender.name}")
+        def rate(done: int, contender: Contender) -> float:
+            stage.progress(done, 2, "measurements", now=f"training of the {contender.name}")
             trial = replace(contender, network=copy.deepcopy(contender.network))
             return images_per_second(
                 lambda batches: _train(context, trial, batches, 1, Detached()),
@@ -106,7 +107,7 @@ def plan_training(context: Context, found: Contender, baseline: Contender) -> Tr
                 measuring_seconds(limit),
             )
 
-        found_rate, baseline_rate = rate(found), rate(baseline)
+        found_rate, baseline_rate = rate(0, found), rate(1, baseline)
         plan = plan_within(
             limit,
             context.run.elapsed,
@@ -115,6 +116,7 @@ def plan_training(context: Context, found: Contender, baseline: Contender) -> Tr
             found_rate=found_rate,
             baseline_rate=baseline_rate,
         )
+        stage.progress(2, 2, "measurements", epochs=plan.epochs)
         return Artifact(plan.values())
 
     return TrainPlan(**context.run.stage("plan-training", inputs, compute).values)
@@ -162,6 +164,7 @@ def evaluate(context: Context, plan: TrainPlan, *contenders: Contender) -> Artif
             )
             timing = latency(contender.network, target.image_size)
             values[contender.stage] = {"metrics": report.values(), "latency_ms": timing.median}
+        stage.progress(len(contenders), len(contenders), "networks")
         return Artifact(values)
 
     inputs = {c.stage: {**_train_inputs(context, c), "epochs": plan.epochs} for c in contenders}
@@ -234,5 +237,6 @@ def _train(context: Context, contender: Contender, batches: EpochBatches, epochs
         epochs=epochs,
         schedule=settings.resolved_schedule,
         optimizer=settings.optimizer,
+        seed=context.seed,
         stage=stage,
     )

@@ -46,6 +46,9 @@ def plan_search(context: Context) -> SearchPlan:
         "adapt": settings.adapt.epochs,
         "generations": settings.search.generations,
     }
+    if limit is None:
+        units = {name: chosen or DEFAULT_EPOCHS[name] for name, chosen in fixed.items()}
+        return SearchPlan(units["pretrain"], units["adapt"], units["generations"])
     inputs = {
         **_pretrain_inputs(context),
         **_target_inputs(context),
@@ -55,9 +58,6 @@ def plan_search(context: Context) -> SearchPlan:
     }
 
     def compute(stage: Stage) -> Artifact:
-        if limit is None:
-            units = {name: chosen or DEFAULT_EPOCHS[name] for name, chosen in fixed.items()}
-            return Artifact(SearchPlan(units["pretrain"], units["adapt"], units["generations"]).values())
         seconds = measuring_seconds(limit)
         supernet, space = context.new_space(context.source.train), context.new_space(context.target.train)
         rates = {}
@@ -84,6 +84,7 @@ def plan_search(context: Context) -> SearchPlan:
             population=settings.search.population,
             **rates,
         )
+        stage.progress(3, 3, "measurements", epochs=plan.pretrain_epochs, generations=plan.generations)
         return Artifact(plan.values())
 
     return SearchPlan(**context.run.stage("plan", inputs, compute).values)
@@ -174,7 +175,9 @@ def _target_inputs(context: Context) -> dict[str, Any]:
     }
 
 
-def _pretrain(context: Context, supernet: SearchSpace[Backbone], batches: EpochBatches, epochs: int, stage: Stage) -> Fitted:
+def _pretrain(
+    context: Context, supernet: SearchSpace[Backbone], batches: EpochBatches, epochs: int, stage: Stage
+) -> Fitted:
     optimizer = context.settings.pretrain.optimizer
     return train_supernet(
         context.fabric, supernet, batches, epochs=epochs, optimizer=optimizer, seed=context.seed, stage=stage

@@ -87,10 +87,10 @@ def render(report: Report) -> str:
 
 
 def stage_times(report: Report) -> list[StageTime]:
-    """Planned and real times of all stages that were planned or ran, the planned ones first."""
+    """Planned and real times of all stages, those that ran first, in their order."""
     plans = {plan["stage"]: plan for plan in report.plan}
     lines = []
-    for stage in dict.fromkeys([*plans, *report.seconds]):
+    for stage in dict.fromkeys([*report.seconds, *plans]):
         work = planned = ""
         if stage in plans:
             plan = plans[stage]

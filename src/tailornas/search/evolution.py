@@ -41,7 +41,7 @@ class Candidate:
     architecture: str
     """Text form, simplified: what would be trained."""
     key: str
-    """Canonical key: equal networks have equal keys."""
+    """Canonical key and cost: equal networks, and only these, have equal keys."""
     params: int
     macs: int
     latency_ms: float | None
@@ -90,11 +90,7 @@ def evolve(
     state = stage.restore() or {"generations": 0, "scores": {}, "costs": {}}
     scores = {key: Score(*fields) for key, fields in state["scores"].items()}
     known_costs = {text: Costs(*fields) for text, fields in state["costs"].items()}
-    sampler = NSGAIISampler(
-        population_size=population,
-        constraints_func=lambda trial: trial.user_attrs["violations"],
-        seed=derive_seed(seed, "search") % 2**32,
-    )
+    sampler = NSGAIISampler(population_size=population, seed=derive_seed(seed, "search") % 2**32)
     study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
     distributions: dict[str, BaseDistribution] = {
         key: CategoricalDistribution(options) for key, options in space.decisions.items()
@@ -106,12 +102,14 @@ def evolve(
     for number in range(generations * population):
         trial = study.ask(distributions)
         architecture = space.simplify(Architecture.of({key: trial.params[key] for key in space.decisions}))
-        key, text = space.canonical(architecture), space.to_text(architecture)
+        text = space.to_text(architecture)
         if text not in known_costs:
             known_costs[text] = costs(architecture)
         cost = known_costs[text]
-        violations = [0.0 if space.valid(architecture) else 1.0, *limits.violations(cost)]
-        feasible = max(violations) <= 0
+        # The published key of some spaces joins networks with different numbers of weights; their scores differ.
+        key = f"{space.canonical(architecture)} {cost.params} {cost.macs}"
+        violations = {"disconnected": 0.0 if space.valid(architecture) else 1.0, **limits.violations(cost)}
+        feasible = max(violations.values()) <= 0
         if feasible and key not in scores:
             scores[key] = score(architecture)
         value = scores[key] if feasible else None
@@ -133,7 +131,8 @@ def evolve(
         if value:
             first_with.setdefault(key, number)
             leader = max(leader, value.balanced_accuracy)
-        trial.set_user_attr("violations", violations)
+        for name, violation in violations.items():
+            trial.set_constraint(name, violation)
         study.tell(trial, (value.balanced_accuracy if value else 0.0, float(cost.macs)))
         stage.progress(number + 1, generations * population, "candidates", scored=len(first_with), best=f"{leader:.1%}")
         if (number + 1) % population == 0 and candidates[-1].generation >= state["generations"]:

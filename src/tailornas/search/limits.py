@@ -35,13 +35,21 @@ class Limits(BaseModel):
     params: Quantity | None = Field(None, gt=0, description="parameters")
     latency_ms: float | None = Field(None, gt=0, description="measured milliseconds of one image on this device")
 
-    def violations(self, costs: Costs) -> list[float]:
-        """By which share each limit is exceeded; zero or less where it is met. One number a limit that is set."""
-        pairs = ((costs.macs, self.macs), (costs.params, self.params), (costs.latency_ms, self.latency_ms))
-        return [cost / limit - 1 for cost, limit in pairs if limit is not None and cost is not None]
+    def violations(self, costs: Costs) -> dict[str, float]:
+        """By which share each limit that is set is exceeded; zero or less where it is met."""
+        pairs = {
+            "macs": (costs.macs, self.macs),
+            "params": (costs.params, self.params),
+            "latency_ms": (costs.latency_ms, self.latency_ms),
+        }
+        return {
+            name: cost / limit - 1 for name, (cost, limit) in pairs.items() if limit is not None and cost is not None
+        }
 
 
-def check_reachable(space: SearchSpace[Backbone], costs: Callable[[Architecture], Costs], limits: Limits, seed: int) -> None:
+def check_reachable(
+    space: SearchSpace[Backbone], costs: Callable[[Architecture], Costs], limits: Limits, seed: int
+) -> None:
     """Makes sure that some valid architecture meets all limits, before anything expensive starts.
 
     Descends from a few random architectures, one decision at a time, towards the least violation.
@@ -81,4 +89,4 @@ def check_reachable(space: SearchSpace[Backbone], costs: Callable[[Architecture]
 
 
 def _violation(limits: Limits, costs: Costs) -> float:
-    return max(limits.violations(costs), default=0.0)
+    return max(limits.violations(costs).values(), default=0.0)

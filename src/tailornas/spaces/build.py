@@ -40,6 +40,4 @@ class SpaceConfig(BaseModel):
 
 def build_space(config: SpaceConfig, classes: int, generator: torch.Generator) -> SearchSpace[Backbone]:
     """Builds a space for a number of classes, its weights drawn from ``generator``."""
-    return SPACES[config.name](
-        channels=config.channels, cells=config.cells, classes=classes, generator=generator
-    )
+    return SPACES[config.name](channels=config.channels, cells=config.cells, classes=classes, generator=generator)

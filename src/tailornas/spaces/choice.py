@@ -77,14 +77,13 @@ class Choice(nn.Module):
         return repr(self.key)
 
 
-def walk(
-    module: nn.Module, name: str = "", conditions: Conditions = ()
-) -> Iterator[tuple[str, nn.Module, Conditions]]:
+def walk(module: nn.Module, name: str = "", conditions: Conditions = ()) -> Iterator[tuple[str, nn.Module, Conditions]]:
     """Yields every module inside a network, outer before inner, with its qualified name and conditions."""
     yield name, module, conditions
     if isinstance(module, Choice):
         children = [
-            (f"options.{option}", child, (*conditions, (module.key, option))) for option, child in module.options.items()
+            (f"options.{option}", child, (*conditions, (module.key, option)))
+            for option, child in module.options.items()
         ]
     else:
         children = [(child_name, child, conditions) for child_name, child in module.named_children()]

@@ -28,6 +28,8 @@ def from_json(text: str) -> Architecture:
         raise ArchitectureError(
             f"architecture at position {error.pos}: {error.msg}; expected JSON, {{'decision': 'option', ...}}"
         ) from None
+    if not isinstance(pairs, list):
+        raise ArchitectureError(f"architecture {text[:40]!r}: expected an object, {{'decision': 'option', ...}}")
     for position, pair in enumerate(pairs, start=1):
         if not (isinstance(pair, tuple) and isinstance(pair[1], str)):
             raise ArchitectureError(f"architecture, entry {position}: expected 'decision': 'option', got {pair!r}")

@@ -175,14 +175,14 @@ def _simplify(arch: Architecture) -> Architecture:
 
 
 def _key(arch: Architecture) -> str:
-    """Writes the output of a simplified cell as a sum of expressions in the input x, sorted.
+    """Writes the output of a simplified cell as a sum of expressions in its input x, sorted: 5,044 keys over the space.
 
-    A skip connection inserts the terms of its node and average pooling, being linear, applies to each of them. What
-    distinguishes a sum of two convolutions from twice the same one is a star: only the convolution into node 1 can be
-    used twice, and is if both edges that leave the node are alive.
+    A skip connection passes on the terms of its node; average pooling, being linear, applies to each of them. A star tells
+    twice the same convolution from the sum of two: only the one into node 1 can occur twice, if two edges leave it.
 
-    Equal keys mean equal functions, up to rounding, for some assignment of weights to weights; there are 5,204 of them.
-    Not recognised as equal: what batch norm hides, as it removes a factor of its convolution's input (2x for x).
+    Equal keys mean equal functions, up to rounding, under some assignment of weights to weights. Functions with different
+    keys differ, but for 90 pairs that batch norm makes nearly equal: it removes the factor in nor_conv_1x1(x + x), up to its
+    epsilon and its running statistics. They are kept apart.
     """
     option = dict(arch.choices)
     twice = "none" not in (option["1->2"], option["1->3"])
@@ -227,14 +227,14 @@ def _from_text(text: str) -> Architecture:
         at = _expect(text, at + len(operation), f"~{source}")
     at = _expect(text, at, "|")
     if at != len(text):
-        raise ArchitectureError(f"NAS-Bench-201 cell, position {at}: expected the end, got {text[at:at + 20]!r}")
+        raise ArchitectureError(f"NAS-Bench-201 cell, position {at}: expected the end, got {text[at : at + 20]!r}")
     return Architecture(tuple(choices))
 
 
 def _expect(text: str, at: int, token: str) -> int:
     if not text.startswith(token, at):
         raise ArchitectureError(
-            f"NAS-Bench-201 cell, position {at}: expected {token!r}, got {text[at:at + len(token)]!r}; the form is "
+            f"NAS-Bench-201 cell, position {at}: expected {token!r}, got {text[at : at + len(token)]!r}; the form is "
             "|op~0|+|op~0|op~1|+|op~0|op~1|op~2|"
         )
     return at + len(token)

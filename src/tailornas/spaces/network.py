@@ -1,6 +1,7 @@
 """What every network of the project is: a feature extractor and a replaceable head."""
 
 from abc import ABC, abstractmethod
+
 from torch import Tensor, nn
 
 __all__ = ["Backbone"]

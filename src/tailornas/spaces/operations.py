@@ -136,4 +136,3 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             with torch.random.fork_rng(devices=[]):
                 torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
                 module.reset_parameters()
-

@@ -216,9 +216,7 @@ class SearchSpace(Generic[NetworkT]):
             for (choice, _), previous in zip(self._sites, before, strict=True):
                 choice.active = previous
 
-    def derive(
-        self, arch: Architecture, *, weights: bool = True, generator: torch.Generator | None = None
-    ) -> NetworkT:
+    def derive(self, arch: Architecture, *, weights: bool = True, generator: torch.Generator | None = None) -> NetworkT:
         """Builds the plain network of an architecture: a copy without choices that shares no tensor with the supernet.
 
         Args:

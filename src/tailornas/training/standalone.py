@@ -8,6 +8,7 @@ from torch import Tensor, nn
 
 from tailornas.errors import ConfigError
 from tailornas.losses import LOSSES, LongTailLoss, ScheduleConfig, loss_settings, weights_at
+from tailornas.seeding import generator
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
 from tailornas.types import ClassCounts, Stage
 
@@ -26,7 +27,7 @@ class TrainConfig(BaseModel):
         "scratch", description="start from new weights, or from the adapted supernet's (found network only)"
     )
     loss: str = Field("ldam", description="loss, by name")
-    loss_settings: dict[str, float] = Field({}, description="settings of the loss, by name")
+    loss_settings: dict[str, float | str] = Field({}, description="settings of the loss, by name")
     schedule: ScheduleConfig | None = Field(
         None, description="when class weights or balanced sampling come in; none: drw with ldam, else not at all"
     )
@@ -58,6 +59,7 @@ def train(
     epochs: int,
     schedule: ScheduleConfig,
     optimizer: OptimizerConfig,
+    seed: int,
     stage: Stage,
 ) -> Fitted:
     """Trains ``network`` in place with a long-tail loss whose class weights may come in late (deferred re-weighting).
@@ -71,10 +73,12 @@ def train(
         epochs: how many epochs.
         schedule: when class weights come in.
         optimizer: its settings.
+        seed: what a loss that draws random numbers draws them from.
         stage: checkpoints, log and progress.
     """
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
+        loss.generator = generator(seed, "loss", at.step)
         weights = weights_at(schedule, counts, at.progress, fabric.device)
         value: Tensor = loss(network(images), labels, weights)
         return value

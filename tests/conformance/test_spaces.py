@@ -1,0 +1,197 @@
+"""What holds of every search space: run over all of the package's and one that a user would write."""
+
+from collections.abc import Callable
+from functools import cache
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from tailornas.spaces import Choice, Cost, SearchSpace, count, nasbench201
+
+
+class Tiny(nn.Module):
+    """A user's module: three choices, one of them inside an option of another."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        deep = nn.Sequential(conv_bn(3), Choice("inner", {"one": conv_bn(1), "pool": nn.AvgPool2d(3, 1, 1)}))
+        self.stem = nn.Conv2d(3, 6, 3, padding=1)
+        self.first = Choice("first", {"deep": deep, "skip": nn.Identity()})
+        self.second = Choice("second", {"three": conv_bn(3), "one": conv_bn(1), "skip": nn.Identity()})
+        self.head = nn.Linear(6, 4)
+
+    def forward(self, x: Tensor) -> Tensor:
+        x = self.second(F.relu(self.first(self.stem(x))))
+        return torch.as_tensor(self.head(x.mean((2, 3))))
+
+
+def conv_bn(kernel: int) -> nn.Sequential:
+    return nn.Sequential(nn.Conv2d(6, 6, kernel, padding=kernel // 2), nn.BatchNorm2d(6))
+
+
+SPACES: dict[str, Callable[[], SearchSpace[nn.Module]]] = {
+    "nasbench201": lambda: nasbench201(generator=seeded(0), channels=4, cells=1, classes=4),  # type: ignore[dict-item]
+    "tiny": lambda: SearchSpace(Tiny()),
+}
+
+
+def seeded(seed: int) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+@cache
+def built(name: str) -> SearchSpace[nn.Module]:
+    return SPACES[name]()
+
+
+@pytest.fixture(params=sorted(SPACES))
+def space(request: pytest.FixtureRequest) -> SearchSpace[nn.Module]:
+    return built(request.param)
+
+
+def images(size: int = 8, batch: int = 4) -> Tensor:
+    return torch.randn(batch, 3, size, size, generator=seeded(1))
+
+
+def one_hot(space: SearchSpace[nn.Module], choices: dict[str, str]) -> dict[str, Tensor]:
+    return {
+        key: torch.tensor([float(name == choices[key]) for name in names]) for key, names in space.decisions.items()
+    }
+
+
+def test_a_path_touches_only_the_parameters_of_its_options(space: SearchSpace[nn.Module]) -> None:
+    source = seeded(2)
+    for _ in range(5):
+        arch = space.sample(source)
+        space.network.zero_grad()
+        with space.activate(arch):
+            space.network(images()).square().sum().backward()
+        touched = {p for p in space.network.parameters() if p.grad is not None}
+        with space.activate(arch):
+            derived = dict(space.derive(arch).named_parameters())
+        assert sum(p.numel() for p in touched) == sum(p.numel() for p in derived.values())
+        space.network.zero_grad()
+
+
+def test_every_parameter_of_a_derived_network_is_trained(space: SearchSpace[nn.Module]) -> None:
+    network = space.derive(space.sample(seeded(3)), weights=False, generator=seeded(0))
+    network(images()).square().sum().backward()
+    assert all(p.grad is not None for p in network.parameters())
+
+
+def test_a_path_is_a_mixture_with_weights_one_and_zero(space: SearchSpace[nn.Module]) -> None:
+    source = seeded(4)
+    space.network.eval()
+    for _ in range(5):
+        arch = space.simplify(space.sample(source))
+        with torch.inference_mode():
+            with space.activate(arch):
+                path = space.network(images())
+            with space.mix(one_hot(space, dict(arch))):
+                mixture = space.network(images())
+        torch.testing.assert_close(mixture, path)
+    space.network.train()
+
+
+def test_gradients_reach_all_mixture_weights(space: SearchSpace[nn.Module]) -> None:
+    logits = {key: torch.zeros(len(names), requires_grad=True) for key, names in space.decisions.items()}
+    with space.mix({key: value.softmax(0) for key, value in logits.items()}):
+        space.network(images()).square().sum().backward()
+    assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in logits.values())
+    space.network.zero_grad()
+
+
+@pytest.mark.parametrize("training", [True, False])
+@pytest.mark.parametrize("half", [False, True])
+@pytest.mark.parametrize("memory_format", [torch.contiguous_format, torch.channels_last])
+def test_a_derived_network_gives_the_same_bits(
+    space: SearchSpace[nn.Module], training: bool, half: bool, memory_format: torch.memory_format
+) -> None:
+    source = seeded(5)
+    x = images().contiguous(memory_format=memory_format)
+    space.network.to(memory_format=memory_format).train(training)
+    for _ in range(4):
+        arch = space.sample(source)
+        network = space.derive(arch)
+        assert network.training == training
+        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=half):
+            derived = network(x)
+            with space.activate(arch):
+                path = space.network(x)
+        assert torch.equal(derived, path)
+        derived.float().square().sum().backward()
+    state = {name: value.clone() for name, value in network.state_dict().items()}
+    with torch.no_grad():
+        network.train()(x)
+    assert any(not torch.equal(value, state[name]) for name, value in network.state_dict().items())
+    space.network.to(memory_format=torch.contiguous_format).train()
+
+
+def test_activate_puts_back_what_was_active_even_after_an_error(space: SearchSpace[nn.Module]) -> None:
+    choices = [module for module in space.network.modules() if isinstance(module, Choice)]
+    outer, inner = space.sample(seeded(6)), space.sample(seeded(7))
+    with space.activate(outer):
+        before = [choice.active for choice in choices]
+        with pytest.raises(KeyError), space.activate(inner):
+            raise KeyError
+        assert [choice.active for choice in choices] == before
+    assert all(choice.active is None for choice in choices)
+
+
+def test_text_round_trip(space: SearchSpace[nn.Module]) -> None:
+    source = seeded(8)
+    for _ in range(1000):
+        arch = space.sample(source)
+        assert space.from_text(space.to_text(arch)) == arch
+
+
+def test_simplify_and_canonical_agree(space: SearchSpace[nn.Module]) -> None:
+    source = seeded(9)
+    for _ in range(500):
+        arch = space.sample(source)
+        simple = space.simplify(arch)
+        assert space.simplify(simple) == simple
+        assert space.canonical(simple) == space.canonical(arch)
+        assert space.valid(simple)
+        assert space.cost(simple, 8) == space.cost(arch, 8)
+
+
+def test_canonical_keys_are_those_of_a_space_built_anew(request: pytest.FixtureRequest) -> None:
+    for name in SPACES:
+        fresh, source = SPACES[name](), seeded(10)
+        for _ in range(20):
+            arch = fresh.sample(source)
+            assert fresh.canonical(arch) == built(name).canonical(arch)
+
+
+@pytest.mark.parametrize("size", [1, 7, 8])
+def test_cost_is_that_of_the_derived_network(space: SearchSpace[nn.Module], size: int) -> None:
+    source = seeded(11)
+    for _ in range(10):
+        arch = space.sample(source)
+        cost = space.cost(arch, size)
+        assert cost == count(space.derive(arch), size)
+        assert space.cost(arch, size, named=True).params >= cost.params
+        assert cost != Cost(0, 0)
+
+
+@pytest.mark.parametrize("size", [1, 5, 8, 11])
+def test_all_image_sizes_run(space: SearchSpace[nn.Module], size: int) -> None:
+    network = space.derive(space.sample(seeded(12)))
+    assert network(images(size)).shape == (4, 4)
+    assert network.eval()(images(size, batch=1)).shape == (1, 4)
+
+
+def test_random_draws_are_valid_and_repeatable(space: SearchSpace[nn.Module]) -> None:
+    def walk(source: torch.Generator) -> list[str]:
+        arch, keys = space.sample(source), []
+        for _ in range(100):
+            arch = space.crossover(space.mutate(arch, source), space.mutate(arch, source, rate=0.3), source)
+            assert space.valid(arch)
+            keys.append(space.canonical(arch))
+        return keys
+
+    assert walk(seeded(13)) == walk(seeded(13))
+    assert len(set(walk(seeded(13)))) > 2

@@ -1,0 +1,340 @@
+import copy
+import itertools
+import json
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from pydantic import ValidationError
+from torch import Tensor, nn
+
+from tailornas.errors import LimitError
+from tailornas.search import Candidate, Costs, Limits, Score, SearchConfig, best, evolve
+from tailornas.seeding import generator
+from tailornas.spaces import Backbone, Choice, SearchSpace, SpaceConfig, build_space
+from tailornas.types import Architecture, Detached, Stage
+
+WORK = {"none": 0, "skip_connect": 0, "avg_pool_3x3": 0, "nor_conv_1x1": 10, "nor_conv_3x3": 90}
+
+
+class Staircase(Backbone):
+    """Four decisions between three widths."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 2)
+        widths = {"narrow": 1, "medium": 2, "wide": 4}
+        self.steps = nn.ModuleList(
+            Choice(f"step{i}", {name: nn.Linear(1, width) for name, width in widths.items()}) for i in range(4)
+        )
+
+    def features(self, x: Tensor) -> Tensor:
+        for step in self.steps:
+            x = step(x)
+        return x
+
+
+VALUE = {"narrow": 0.0, "medium": 0.2, "wide": 0.1}
+MACS = {"narrow": 1, "medium": 2, "wide": 4}
+
+
+def staircase() -> SearchSpace[Backbone]:
+    return SearchSpace(Staircase())
+
+
+def medium_is_best(architecture: Architecture) -> Score:
+    return Score(0.1 + sum(VALUE[option] for option in architecture.values()), 0.01)
+
+
+def staircase_costs(architecture: Architecture) -> Costs:
+    return Costs(params=7, macs=sum(MACS[option] for option in architecture.values()))
+
+
+@pytest.fixture(scope="module")
+def cells() -> SearchSpace[Backbone]:
+    return build_space(SpaceConfig(channels=1, cells=1), 2, generator(0, "space"))
+
+
+def cell_costs(architecture: Architecture) -> Costs:
+    work = sum(WORK[option] for option in architecture.values())
+    return Costs(params=work, macs=1000 + work)
+
+
+class Scorer:
+    """Scores a cell by its canonical key, and counts how often it is asked for each."""
+
+    def __init__(self, space: SearchSpace[Backbone], interrupt_at: int | None = None) -> None:
+        self.space, self.interrupt_at, self.calls = space, interrupt_at, Counter[str]()
+
+    def __call__(self, architecture: Architecture) -> Score:
+        if self.calls.total() == self.interrupt_at:
+            raise KeyboardInterrupt
+        key = self.space.canonical(architecture)
+        self.calls[key] += 1
+        value = torch.rand((), generator=generator(0, "score", key), dtype=torch.float64)
+        return Score(float(value), 0.02)
+
+
+class MemoryStage:
+    """Keeps what it is handed as a run folder does: as it was at that moment, log lines with it."""
+
+    def __init__(self) -> None:
+        self.state: dict[str, Any] | None = None
+        self.lines: list[dict[str, Any]] = []
+        self.kept_lines = 0
+        self.shown: list[tuple[int, int, str]] = []
+
+    def restore(self) -> dict[str, Any] | None:
+        del self.lines[self.kept_lines :]
+        return copy.deepcopy(self.state)
+
+    def save(self, state: dict[str, Any]) -> None:
+        self.state, self.kept_lines = copy.deepcopy(state), len(self.lines)
+
+    def log(self, **fields: float | int | str | None) -> None:
+        self.lines.append(fields)
+
+    def progress(self, done: int, total: int, unit: str, **shown: float | int | str) -> None:
+        self.shown.append((done, total, unit))
+
+    def overdue(self, next_seconds: float) -> bool:
+        return False
+
+
+def evolved(
+    space: SearchSpace[Backbone],
+    score: Callable[[Architecture], Score],
+    costs: Callable[[Architecture], Costs] = cell_costs,
+    limits: Limits | None = None,
+    stage: Stage | None = None,
+    population: int = 10,
+    generations: int = 6,
+    seed: int = 0,
+) -> list[Candidate]:
+    return evolve(
+        space,
+        score,
+        costs,
+        limits or Limits(),
+        population=population,
+        generations=generations,
+        seed=seed,
+        stage=stage or Detached(),
+    )
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_optimum_of_a_small_space_is_found(seed: int) -> None:
+    space = staircase()
+    candidates = evolved(space, medium_is_best, staircase_costs, population=12, generations=12, seed=seed)
+    winner = best(candidates)
+    assert set(space.from_text(winner.architecture).values()) == {"medium"}
+    assert winner.score == pytest.approx(0.9)
+    assert winner.macs == 8
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_the_optimum_within_a_limit_is_found(seed: int) -> None:
+    """Six multiply-accumulates: two medium steps, two narrow ones."""
+    candidates = evolved(
+        staircase(), medium_is_best, staircase_costs, Limits(macs=6), population=12, generations=12, seed=seed
+    )
+    assert best(candidates).score == pytest.approx(0.5)
+    assert best(candidates).macs == 6
+
+
+def test_candidates_are_numbered_and_say_what_they_are(cells: SearchSpace[Backbone]) -> None:
+    candidates = evolved(cells, Scorer(cells))
+    assert [c.number for c in candidates] == list(range(60))
+    assert [c.generation for c in candidates] == [number // 10 for number in range(60)]
+    for candidate in candidates:
+        architecture = cells.from_text(candidate.architecture)
+        assert cells.simplify(architecture) == architecture
+        assert cells.canonical(architecture) == candidate.key
+        assert Costs(candidate.params, candidate.macs, candidate.latency_ms) == cell_costs(architecture)
+        assert Candidate(**json.loads(json.dumps(asdict(candidate)))) == candidate
+
+
+def test_equal_networks_are_scored_once(cells: SearchSpace[Backbone]) -> None:
+    scorer = Scorer(cells)
+    candidates = evolved(cells, scorer, generations=20)
+    assert set(scorer.calls.values()) == {1}
+    first: dict[str, Candidate] = {}
+    repeats = 0
+    for candidate in candidates:
+        if candidate.score is None:
+            assert candidate.repeated is None
+        elif candidate.key in first:
+            repeats += 1
+            assert candidate.repeated == first[candidate.key].number
+            assert (candidate.score, candidate.score_se) == (
+                first[candidate.key].score,
+                first[candidate.key].score_se,
+            )
+        else:
+            assert candidate.repeated is None
+            first[candidate.key] = candidate
+    assert first.keys() == scorer.calls.keys()
+    assert repeats > 10
+
+
+def test_what_is_over_a_limit_or_disconnected_is_never_scored(cells: SearchSpace[Backbone]) -> None:
+    scorer, limits = Scorer(cells), Limits(macs=1100, params=95)
+    candidates = evolved(cells, scorer, limits=limits, generations=20)
+    kinds = Counter()
+    for candidate in candidates:
+        valid = cells.valid(cells.from_text(candidate.architecture))
+        within = candidate.macs <= 1100 and candidate.params <= 95
+        assert candidate.feasible == (valid and within)
+        assert (candidate.score is not None) == candidate.feasible
+        assert (candidate.score_se is not None) == candidate.feasible
+        assert candidate.feasible or candidate.repeated is None
+        kinds[valid, within] += 1
+    assert all(kinds[kind] for kind in [(True, True), (True, False), (False, True)]), kinds
+    assert scorer.calls.keys() == {c.key for c in candidates if c.feasible}
+
+
+def test_the_search_moves_towards_the_limits(cells: SearchSpace[Backbone]) -> None:
+    """Of random cells one in about twenty is so cheap; selection by how far they are over makes it the rule."""
+    candidates = evolved(cells, Scorer(cells), limits=Limits(params=20), generations=15, population=20)
+    share = [np.mean([c.feasible for c in candidates if c.generation in part]) for part in ((0,), range(10, 15))]
+    assert share[0] < 0.3
+    assert share[1] > 0.6
+
+
+def test_latency_is_a_limit_like_the_others(cells: SearchSpace[Backbone]) -> None:
+    def costs(architecture: Architecture) -> Costs:
+        counted = cell_costs(architecture)
+        return Costs(counted.params, counted.macs, latency_ms=counted.params / 10)
+
+    candidates = evolved(cells, Scorer(cells), costs, Limits(latency_ms=5))
+    assert {c.feasible for c in candidates if c.latency_ms is not None and c.latency_ms > 5} == {False}
+    assert any(c.feasible for c in candidates)
+
+
+def test_the_same_seed_asks_for_the_same_candidates_and_another_for_others(cells: SearchSpace[Backbone]) -> None:
+    one = evolved(cells, Scorer(cells))
+    np.random.seed(5)  # noqa: NPY002  nobody's global generator may have a say
+    torch.manual_seed(5)
+    assert evolved(cells, Scorer(cells)) == one
+    assert evolved(cells, Scorer(cells), seed=1) != one
+
+
+def test_more_generations_begin_with_the_same_candidates(cells: SearchSpace[Backbone]) -> None:
+    assert evolved(cells, Scorer(cells), generations=8)[:40] == evolved(cells, Scorer(cells), generations=4)
+
+
+@pytest.mark.parametrize("interrupt_at", [0, 3, 10, 17, 30])
+def test_a_resumed_search_gives_the_same_candidates(cells: SearchSpace[Backbone], interrupt_at: int) -> None:
+    limits = Limits(macs=1150)
+    whole, uninterrupted = MemoryStage(), Scorer(cells)
+    wanted = evolved(cells, uninterrupted, limits=limits, stage=whole)
+    assert uninterrupted.calls.total() > 30
+
+    stage, first = MemoryStage(), Scorer(cells, interrupt_at)
+    with pytest.raises(KeyboardInterrupt):
+        evolved(cells, first, limits=limits, stage=stage)
+    saved = set(stage.state["scores"]) if stage.state else set()
+    assert saved < set(first.calls) or not first.calls  # it was interrupted in the middle of a generation
+    second, costs_again = Scorer(cells), list[Architecture]()
+
+    def costs(architecture: Architecture) -> Costs:
+        costs_again.append(architecture)
+        return cell_costs(architecture)
+
+    known = set(stage.state["costs"]) if stage.state else set()
+    assert evolved(cells, second, costs, limits, stage) == wanted
+    assert not saved & second.calls.keys()
+    assert saved | second.calls.keys() == uninterrupted.calls.keys()
+    assert not known & {cells.to_text(architecture) for architecture in costs_again}
+    assert stage.state == whole.state
+    assert stage.lines == whole.lines
+
+
+def test_interrupted_again_and_again(cells: SearchSpace[Backbone]) -> None:
+    wanted = evolved(cells, Scorer(cells))
+    stage, calls = MemoryStage(), Counter[str]()
+    for starts in itertools.count(1):
+        scorer = Scorer(cells, interrupt_at=12)
+        try:
+            candidates = evolved(cells, scorer, stage=stage)
+        except KeyboardInterrupt:
+            calls += scorer.calls
+            continue
+        break
+    assert starts > 3
+    assert candidates == wanted
+
+
+def test_a_finished_search_scores_nothing_again(cells: SearchSpace[Backbone]) -> None:
+    stage = MemoryStage()
+    wanted = evolved(cells, Scorer(cells), stage=stage)
+    lines = list(stage.lines)
+
+    def refuse(architecture: Architecture) -> Any:
+        raise AssertionError("known already")
+
+    assert evolved(cells, refuse, refuse, stage=stage) == wanted
+    assert stage.lines == lines
+
+
+def test_progress_and_log(cells: SearchSpace[Backbone]) -> None:
+    stage = MemoryStage()
+    candidates = evolved(cells, Scorer(cells), stage=stage)
+    assert stage.shown == [(number + 1, 60, "candidates") for number in range(60)]
+    assert [line["generation"] for line in stage.lines] == [1, 2, 3, 4, 5, 6]
+    for line in stage.lines:
+        so_far = [c for c in candidates if c.generation < line["generation"] and c.score is not None]
+        assert line["scored"] == len({c.key for c in so_far})
+        assert line["best"] == max(c.score for c in so_far if c.score is not None)
+
+
+def test_a_search_says_nothing_by_itself() -> None:
+    """What users see goes through the stage; a library's own log lines would break the terminal's bar."""
+    script = """
+from torch import nn
+from tailornas.search import Costs, Limits, Score, evolve
+from tailornas.spaces import Choice, SearchSpace
+from tailornas.types import Detached
+
+space = SearchSpace(Choice("a", {"one": nn.Identity(), "two": nn.Identity()}))
+evolve(space, lambda a: Score(0.5, 0.1), lambda a: Costs(1, 1), Limits(), population=2, generations=2, seed=0,
+       stage=Detached())
+"""
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert (done.stdout, done.stderr) == ("", "")
+
+
+def candidate(number: int, score: float | None, macs: int, repeated: int | None = None) -> Candidate:
+    return Candidate(
+        number, 0, "a", "k", 1, macs, None, score is not None, score, None if score is None else 0.1, repeated
+    )
+
+
+def test_the_best_candidate() -> None:
+    candidates = [
+        candidate(0, 0.5, 10),
+        candidate(1, None, 1),
+        candidate(2, 0.7, 30),
+        candidate(3, 0.7, 20),
+        candidate(4, 0.7, 25),
+        candidate(5, 0.7, 20, repeated=3),
+    ]
+    assert best(candidates).number == 3
+    assert best(candidates[:3]).number == 2
+
+
+def test_no_candidate_within_the_limits() -> None:
+    with pytest.raises(LimitError, match=r"^none of the 2 candidates is within the limits: raise search.generations"):
+        best([candidate(0, None, 1), candidate(1, None, 2)])
+
+
+@pytest.mark.parametrize("wrong", [{"population": 1}, {"generations": 0}, {"batch_size": 1}, {"generation": 3}])
+def test_impossible_settings(wrong: dict[str, int]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        SearchConfig.model_validate(wrong)

@@ -1,0 +1,261 @@
+"""SearchSpace over small modules of its user: construction, random draws, errors, costs, nesting."""
+
+from collections import Counter
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from tailornas.errors import ArchitectureError, ConfigError
+from tailornas.spaces import Choice, Cost, Grammar, SearchSpace, count
+from tailornas.types import Architecture
+
+
+def generator(seed: int = 0) -> torch.Generator:
+    return torch.Generator().manual_seed(seed)
+
+
+def conv(kernel: int) -> nn.Conv2d:
+    return nn.Conv2d(3, 3, kernel, padding=kernel // 2)
+
+
+def nested() -> nn.Sequential:
+    """Choices a and b, and c inside an option of a; b occurs twice."""
+
+    def b() -> Choice:
+        return Choice("b", {"conv": conv(1), "relu": nn.ReLU()})
+
+    inner = nn.Sequential(conv(3), Choice("c", {"three": conv(3), "one": conv(1), "tanh": nn.Tanh()}))
+    head = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(3, 2))
+    return nn.Sequential(Choice("a", {"plain": nn.Identity(), "deep": inner}), b(), b(), head)
+
+
+def arch(**choices: str) -> Architecture:
+    return Architecture.of(choices)
+
+
+def test_decisions_are_in_the_order_of_the_network() -> None:
+    space = SearchSpace(nested())
+    assert dict(space.decisions) == {"a": ("plain", "deep"), "c": ("three", "one", "tanh"), "b": ("conv", "relu")}
+    assert list(space.decisions) == ["a", "c", "b"]
+    assert space.size == 12
+
+
+def test_a_network_without_choices_is_refused() -> None:
+    with pytest.raises(ArchitectureError, match="Sequential contains no Choice"):
+        SearchSpace(nn.Sequential(nn.ReLU()))
+
+
+def test_choices_of_one_key_must_have_the_same_options() -> None:
+    network = nn.Sequential(
+        Choice("a", {"x": nn.ReLU(), "y": nn.ReLU()}), Choice("a", {"y": nn.ReLU(), "x": nn.ReLU()})
+    )
+    with pytest.raises(ArchitectureError, match="share the key 'a'.*one has x, y, another y, x"):
+        SearchSpace(network)
+
+
+@pytest.mark.parametrize(
+    ("choices", "message"),
+    [
+        ({"a": "plain", "c": "one"}, r"'b' \(position 3 of 3\) is missing: expected one of conv, relu"),
+        ({"a": "plain", "c": "two", "b": "relu"}, r"'c' \(position 2 of 3\) has the unknown option 'two'"),
+        ({"a": "plain", "d": "x", "c": "one", "b": "relu"}, "unknown decision 'd' at position 2: expected a, c, b"),
+    ],
+)
+def test_incomplete_architectures_are_refused_everywhere(choices: dict[str, str], message: str) -> None:
+    space, wrong = SearchSpace(nested()), Architecture.of(choices)
+    for use in (
+        space.architecture,
+        space.activate,
+        space.derive,
+        space.canonical,
+        space.simplify,
+        space.valid,
+        space.to_text,
+        space.neighbours,
+        lambda arch: space.mutate(arch, generator()),
+        lambda arch: space.crossover(arch, arch, generator()),
+        lambda arch: space.cost(arch, 4),
+    ):
+        with pytest.raises(ArchitectureError, match=message):
+            use(wrong)
+
+
+def test_the_order_of_choices_does_not_matter() -> None:
+    space = SearchSpace(nested())
+    ordered, other = arch(a="deep", c="one", b="relu"), arch(b="relu", a="deep", c="one")
+    assert space.architecture(other) == ordered
+    assert space.canonical(other) == space.canonical(ordered)
+    assert space.from_text('{"b": "relu", "a": "deep", "c": "one"}') == ordered
+
+
+def test_text_of_a_space_without_its_own_form_is_json() -> None:
+    space = SearchSpace(nested())
+    text = space.to_text(arch(a="deep", c="one", b="relu"))
+    assert text == '{"a": "deep", "c": "one", "b": "relu"}'
+    with pytest.raises(ArchitectureError, match="position 0"):
+        space.from_text("deep one relu")
+
+
+def test_a_decision_inside_an_option_that_is_not_chosen_decides_nothing() -> None:
+    space = SearchSpace(nested())
+    assert space.simplify(arch(a="plain", c="tanh", b="relu")) == arch(a="plain", c="three", b="relu")
+    assert space.simplify(arch(a="deep", c="tanh", b="relu")) == arch(a="deep", c="tanh", b="relu")
+    keys = {space.canonical(arch(a="plain", c=c, b="relu")) for c in space.decisions["c"]}
+    assert len(keys) == 1
+
+
+def test_sampling_is_uniform_over_valid_architectures() -> None:
+    space = SearchSpace(nested(), Grammar(valid=lambda arch: arch["c"] != "one"))
+    drawn = Counter(space.sample(source) for source in [generator()] for _ in range(4000))
+    assert len(drawn) == 8 + 2 - 2  # nothing but c = one is excluded
+    assert all(abs(times - 500) < 5 * 500**0.5 for times in drawn.values())
+    assert space.sample(generator(3)) == space.sample(generator(3))
+
+
+def test_a_space_without_valid_architectures_gives_up() -> None:
+    space = SearchSpace(nested(), Grammar(valid=lambda arch: False))
+    with pytest.raises(ArchitectureError, match="no valid architecture in 1000 draws"):
+        space.sample(generator())
+    with pytest.raises(ArchitectureError, match="crossover of the invalid architecture"):
+        space.crossover(*[arch(a="deep", c="one", b="relu")] * 2, generator())
+
+
+def test_mutation_changes_one_decision_or_more_and_always_the_network() -> None:
+    space, source = SearchSpace(nested()), generator()
+    start = arch(a="plain", c="one", b="relu")
+    near = Counter(space.mutate(start, source) for _ in range(300))
+    # Changes of c alone change nothing, since a = plain leaves c out.
+    assert near.keys() == {arch(a="deep", c="one", b="relu"), arch(a="plain", c="one", b="conv")}
+    far = [space.mutate(start, source, rate=1.0) for _ in range(50)]
+    assert all(all(child[key] != start[key] for key in start) for child in far)
+
+
+def test_mutation_gives_up_where_there_is_nothing_else() -> None:
+    with pytest.raises(ArchitectureError, match=r"no other valid network near \{\"a\": \"x\"\}"):
+        SearchSpace(Choice("a", {"x": conv(1)})).mutate(arch(a="x"), generator())
+
+
+def test_crossover_takes_each_decision_from_a_parent() -> None:
+    space, source = SearchSpace(nested()), generator()
+    a, b = arch(a="plain", c="one", b="relu"), arch(a="deep", c="one", b="conv")
+    children = Counter(space.crossover(a, b, source) for _ in range(400))
+    assert len(children) == 4
+    assert all(child["c"] == "one" for child in children)
+    assert min(children.values()) > 50
+
+
+def test_neighbours_are_valid_and_one_decision_away() -> None:
+    space = SearchSpace(nested(), Grammar(valid=lambda arch: arch["b"] != "conv"))
+    assert space.neighbours(arch(a="deep", c="one", b="relu")) == [
+        arch(a="plain", c="one", b="relu"),
+        arch(a="deep", c="three", b="relu"),
+        arch(a="deep", c="tanh", b="relu"),
+    ]
+
+
+def test_modes_nest_and_are_put_back_even_after_an_error() -> None:
+    space = SearchSpace(nested())
+    outer, inner = arch(a="deep", c="one", b="relu"), arch(a="plain", c="three", b="conv")
+    x = torch.randn(1, 3, 4, 4)
+    with space.activate(outer):
+        expected = space.network(x)
+        with pytest.raises(ZeroDivisionError), space.activate(inner):
+            raise ZeroDivisionError
+        with space.mix({key: torch.ones(len(names)) for key, names in space.decisions.items()}):
+            assert not torch.equal(space.network(x), expected)
+        assert torch.equal(space.network(x), expected)
+    with pytest.raises(ArchitectureError, match="nothing active"):
+        space.network(x)
+
+
+@pytest.mark.parametrize(
+    ("weights", "message"),
+    [
+        ({"a": torch.ones(2)}, "weights for a: expected all of a, c, b"),
+        ({"a": torch.ones(2), "c": torch.ones(2), "b": torch.ones(2)}, r"'c' have shape \(2,\): expected \(3,\)"),
+    ],
+)
+def test_wrong_mixture_weights_are_refused(weights: dict[str, Tensor], message: str) -> None:
+    with pytest.raises(ArchitectureError, match=message):
+        SearchSpace(nested()).mix(weights)
+
+
+def test_a_derived_network_shares_nothing_with_the_supernet() -> None:
+    space = SearchSpace(nested())
+    network = space.derive(arch(a="deep", c="one", b="relu"))
+    assert not any(isinstance(module, Choice) for module in network.modules())
+    storages = {p.data_ptr() for p in space.network.parameters()}
+    assert not any(p.data_ptr() in storages for p in network.parameters())
+    assert [name for name, _ in network.named_parameters()] == [
+        "0.0.weight",
+        "0.0.bias",
+        "0.1.weight",
+        "0.1.bias",
+        "3.2.weight",
+        "3.2.bias",
+    ]
+
+
+def test_derive_with_new_weights_is_trainable_and_depends_on_the_generator_alone() -> None:
+    space, chosen = SearchSpace(nested()), arch(a="deep", c="one", b="conv")
+    space.network.eval().requires_grad_(False)
+    first, again, other = (space.derive(chosen, weights=False, generator=generator(s)) for s in (1, 1, 2))
+    assert first.training
+    assert all(p.requires_grad for p in first.parameters())
+    assert all(torch.equal(p, q) for p, q in zip(first.parameters(), again.parameters(), strict=True))
+    assert not any(torch.equal(p, q) for p, q in zip(first.parameters(), other.parameters(), strict=True))
+    kept = space.derive(chosen)
+    assert not kept.training
+    assert not any(p.requires_grad for p in kept.parameters())
+
+
+def test_derive_takes_a_generator_exactly_for_new_weights() -> None:
+    space, chosen = SearchSpace(nested()), arch(a="deep", c="one", b="conv")
+    with pytest.raises(ConfigError, match="exactly if weights=False"):
+        space.derive(chosen, weights=False)
+    with pytest.raises(ConfigError, match="exactly if weights=False"):
+        space.derive(chosen, generator=generator())
+
+
+def test_costs_by_hand() -> None:
+    space = SearchSpace(nested())
+    one, three, head = Cost(12, 16 * 3 * 4), Cost(84, 16 * 3 * 28), Cost(8, 8)
+    assert space.cost(arch(a="plain", c="one", b="relu"), 4) == head
+    assert space.cost(arch(a="plain", c="one", b="conv"), 4) == head + one + one
+    assert space.cost(arch(a="deep", c="one", b="relu"), 4) == head + three + one
+    assert space.cost(arch(a="deep", c="three", b="conv"), 4) == head + three + three + one + one
+
+
+def test_cost_follows_a_replaced_head() -> None:
+    class WithHead(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.choice = Choice("a", {"x": conv(1), "y": conv(3)})
+            self.head: nn.Module = nn.Linear(3, 2)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.as_tensor(self.head(self.choice(x).mean((2, 3))))
+
+    space = SearchSpace(WithHead())
+    before = space.cost(arch(a="x"), 4)
+    space.network.head = nn.Linear(3, 12)
+    after = space.cost(arch(a="x"), 4)
+    assert after == count(space.derive(arch(a="x")), 4) == before + Cost(40, 40)
+
+
+def test_costs_that_do_not_add_up_are_counted() -> None:
+    """What follows a stride costs less, so the options' costs depend on each other."""
+    strided = Choice("a", {"keep": nn.Conv2d(3, 3, 1), "halve": nn.Conv2d(3, 3, 1, stride=2)})
+    space = SearchSpace(nn.Sequential(strided, Choice("b", {"one": conv(1), "three": conv(3)})))
+    for a in ("keep", "halve"):
+        for b in ("one", "three"):
+            assert space.cost(arch(a=a, b=b), 4) == count(space.derive(arch(a=a, b=b)), 4)
+    with pytest.raises(ArchitectureError, match="do not add up: expected named=False"):
+        space.cost(arch(a="keep", b="one"), 4, named=True)
+
+
+def test_a_layer_shared_by_two_options_is_counted_not_added() -> None:
+    shared = conv(1)
+    space = SearchSpace(nn.Sequential(Choice("a", {"x": shared, "y": nn.Sequential(shared, nn.ReLU())}), conv(1)))
+    assert space.cost(arch(a="x"), 4) == space.cost(arch(a="y"), 4) == Cost(24, 2 * 16 * 12)
