@@ -36,7 +36,7 @@ class PlainCell(nn.Module):
 
     def __init__(self, channels: int) -> None:
         super().__init__()
-        self.edges = nn.ModuleList(
+        edges = (
             nn.ModuleDict(
                 {
                     "skip_connect": nn.Identity(),
@@ -47,6 +47,7 @@ class PlainCell(nn.Module):
             )
             for _ in range(6)
         )
+        self.edges = nn.ModuleList(edges)
 
     def forward(self, x: Tensor, edges: Edges) -> Tensor:
         nodes = [x]
@@ -54,7 +55,7 @@ class PlainCell(nn.Module):
             total: Tensor | None = None
             for (source, end, operation), options in zip(edges, self.edges, strict=True):
                 if end == target and operation != "none":
-                    term = options[operation](nodes[source])  # type: ignore[operator]
+                    term = options.get_submodule(operation)(nodes[source])
                     total = term if total is None else total + term
             nodes.append(torch.zeros_like(x) if total is None else total)
         return nodes[3]

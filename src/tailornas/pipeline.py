@@ -133,15 +133,15 @@ def _named_source(source: SourceConfig, data: DataConfig, target: Dataset, seed:
 def _introduce(console: Console, folder: RunFolder, target: Dataset, source: SupernetSource) -> None:
     """Says what the run works on, and what the reader of its report must know about it."""
     console.note(
-        f"target   {target.description}: {len(target.train):,} training, {len(target.selection):,} selection and "
+        f"{target.description}: {len(target.train):,} training, {len(target.selection):,} selection and "
         f"{len(target.test):,} test images of {len(target.classes)} classes, {target.image_size} pixels, "
-        f"imbalance factor {target.imbalance_factor:.3g}"
+        f"imbalance factor {target.imbalance_factor:.3g}."
     )
-    folder.note(f"source   {source.description}")
+    folder.note(f"The supernet is trained on {source.description}.")
     if target.unscored:
-        folder.note(f"classes with a single image, which choose nothing: {', '.join(target.unscored)}")
+        folder.note(f"Classes with a single image, which no choice can heed: {', '.join(target.unscored)}.")
     if target.skipped:
-        folder.note(f"images left out because they cannot be read: {', '.join(target.skipped)}")
+        folder.note(f"Images left out because they cannot be read: {', '.join(target.skipped)}.")
 
 
 def _report(config: RunConfig, folder: RunFolder, target: Dataset, source: SupernetSource, command: str) -> Report:

@@ -32,7 +32,7 @@ def conv_bn(kernel: int) -> nn.Sequential:
 
 
 SPACES: dict[str, Callable[[], SearchSpace[nn.Module]]] = {
-    "nasbench201": lambda: nasbench201(generator=seeded(0), channels=4, cells=1, classes=4),  # type: ignore[dict-item]
+    "nasbench201": lambda: nasbench201(generator=seeded(0), channels=4, cells=1, classes=4),
     "tiny": lambda: SearchSpace(Tiny()),
 }
 

@@ -135,8 +135,6 @@ def test_processes_share_an_epoch() -> None:
     seen = [colour for part in parts for images, _ in part for colour in colours(images)]
     assert sorted(set(seen)) == list(range(61))
     assert len(seen) == 62
-    alike = split_of(60)
-    alike.images.take(alike.rows)
     augmented = [
         epoch(batches(split, 8, augment=AugmentConfig(flip=True), rank=rank, world_size=2)) for rank in range(2)
     ]

@@ -16,7 +16,7 @@ def paths(split: StoredSplit) -> list[Path]:
 
 
 def test_lines_are_a_path_and_a_label() -> None:
-    text = "\ufeff".lstrip("\ufeff") + "# head\n\nn01/a.jpg 0\n  b/my cat.png\t 12 \r\nc#.gif 3\n"
+    text = "# head\n\nn01/a.jpg 0\n  b/my cat.png\t 12 \r\nc#.gif 3\n"
     assert parse_list(text, "list.txt") == (["n01/a.jpg", "b/my cat.png", "c#.gif"], [0, 12, 3])
 
 

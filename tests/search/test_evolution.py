@@ -1,8 +1,5 @@
 import copy
-import itertools
 import json
-import subprocess
-import sys
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import asdict
@@ -65,8 +62,16 @@ def cell_costs(architecture: Architecture) -> Costs:
     return Costs(params=work, macs=1000 + work)
 
 
+def identity(space: SearchSpace[Backbone], architecture: Architecture | str) -> str:
+    """A text that equal networks share."""
+    if isinstance(architecture, str):
+        architecture = space.from_text(architecture)
+    cost = cell_costs(space.simplify(architecture))
+    return f"{space.canonical(architecture)} of {cost.macs} multiply-accumulates"
+
+
 class Scorer:
-    """Scores a cell by its canonical key, and counts how often it is asked for each."""
+    """Scores a cell by the network it is, and counts how often it is asked for each."""
 
     def __init__(self, space: SearchSpace[Backbone], interrupt_at: int | None = None) -> None:
         self.space, self.interrupt_at, self.calls = space, interrupt_at, Counter[str]()
@@ -74,7 +79,7 @@ class Scorer:
     def __call__(self, architecture: Architecture) -> Score:
         if self.calls.total() == self.interrupt_at:
             raise KeyboardInterrupt
-        key = self.space.canonical(architecture)
+        key = identity(self.space, architecture)
         self.calls[key] += 1
         value = torch.rand((), generator=generator(0, "score", key), dtype=torch.float64)
         return Score(float(value), 0.02)
@@ -155,9 +160,10 @@ def test_candidates_are_numbered_and_say_what_they_are(cells: SearchSpace[Backbo
     for candidate in candidates:
         architecture = cells.from_text(candidate.architecture)
         assert cells.simplify(architecture) == architecture
-        assert cells.canonical(architecture) == candidate.key
         assert Costs(candidate.params, candidate.macs, candidate.latency_ms) == cell_costs(architecture)
         assert Candidate(**json.loads(json.dumps(asdict(candidate)))) == candidate
+    networks = {(c.key, identity(cells, c.architecture)) for c in candidates}
+    assert len(networks) == len({key for key, _ in networks}) == len({network for _, network in networks})
 
 
 def test_equal_networks_are_scored_once(cells: SearchSpace[Backbone]) -> None:
@@ -169,24 +175,21 @@ def test_equal_networks_are_scored_once(cells: SearchSpace[Backbone]) -> None:
     for candidate in candidates:
         if candidate.score is None:
             assert candidate.repeated is None
-        elif candidate.key in first:
+        elif earlier := first.get(identity(cells, candidate.architecture)):
             repeats += 1
-            assert candidate.repeated == first[candidate.key].number
-            assert (candidate.score, candidate.score_se) == (
-                first[candidate.key].score,
-                first[candidate.key].score_se,
-            )
+            assert candidate.repeated == earlier.number
+            assert (candidate.score, candidate.score_se) == (earlier.score, earlier.score_se)
         else:
             assert candidate.repeated is None
-            first[candidate.key] = candidate
+            first[identity(cells, candidate.architecture)] = candidate
     assert first.keys() == scorer.calls.keys()
     assert repeats > 10
 
 
 def test_what_is_over_a_limit_or_disconnected_is_never_scored(cells: SearchSpace[Backbone]) -> None:
     scorer, limits = Scorer(cells), Limits(macs=1100, params=95)
-    candidates = evolved(cells, scorer, limits=limits, generations=20)
-    kinds = Counter()
+    candidates = evolved(cells, scorer, limits=limits, generations=3, population=60)
+    kinds = Counter[tuple[bool, bool]]()
     for candidate in candidates:
         valid = cells.valid(cells.from_text(candidate.architecture))
         within = candidate.macs <= 1100 and candidate.params <= 95
@@ -196,15 +199,15 @@ def test_what_is_over_a_limit_or_disconnected_is_never_scored(cells: SearchSpace
         assert candidate.feasible or candidate.repeated is None
         kinds[valid, within] += 1
     assert all(kinds[kind] for kind in [(True, True), (True, False), (False, True)]), kinds
-    assert scorer.calls.keys() == {c.key for c in candidates if c.feasible}
+    assert scorer.calls.keys() == {identity(cells, c.architecture) for c in candidates if c.feasible}
 
 
 def test_the_search_moves_towards_the_limits(cells: SearchSpace[Backbone]) -> None:
-    """Of random cells one in about twenty is so cheap; selection by how far they are over makes it the rule."""
-    candidates = evolved(cells, Scorer(cells), limits=Limits(params=20), generations=15, population=20)
+    """Few random cells do without a convolution; selection by how far they are over makes it the rule."""
+    candidates = evolved(cells, Scorer(cells), limits=Limits(macs=1000), generations=15, population=20)
     share = [np.mean([c.feasible for c in candidates if c.generation in part]) for part in ((0,), range(10, 15))]
-    assert share[0] < 0.3
-    assert share[1] > 0.6
+    assert share[0] < 0.2
+    assert share[1] > 0.45
 
 
 def test_latency_is_a_limit_like_the_others(cells: SearchSpace[Backbone]) -> None:
@@ -219,7 +222,7 @@ def test_latency_is_a_limit_like_the_others(cells: SearchSpace[Backbone]) -> Non
 
 def test_the_same_seed_asks_for_the_same_candidates_and_another_for_others(cells: SearchSpace[Backbone]) -> None:
     one = evolved(cells, Scorer(cells))
-    np.random.seed(5)  # noqa: NPY002  nobody's global generator may have a say
+    np.random.seed(5)  # no global generator has a say
     torch.manual_seed(5)
     assert evolved(cells, Scorer(cells)) == one
     assert evolved(cells, Scorer(cells), seed=1) != one
@@ -239,35 +242,32 @@ def test_a_resumed_search_gives_the_same_candidates(cells: SearchSpace[Backbone]
     stage, first = MemoryStage(), Scorer(cells, interrupt_at)
     with pytest.raises(KeyboardInterrupt):
         evolved(cells, first, limits=limits, stage=stage)
-    saved = set(stage.state["scores"]) if stage.state else set()
-    assert saved < set(first.calls) or not first.calls  # it was interrupted in the middle of a generation
-    second, costs_again = Scorer(cells), list[Architecture]()
+    generations = len(stage.lines)
+    saved = {identity(cells, c.architecture) for c in wanted if c.score is not None and c.generation < generations}
+    assert saved <= set(first.calls)
+    second, costed = Scorer(cells), list[str]()
 
     def costs(architecture: Architecture) -> Costs:
-        costs_again.append(architecture)
+        costed.append(cells.to_text(architecture))
         return cell_costs(architecture)
 
-    known = set(stage.state["costs"]) if stage.state else set()
     assert evolved(cells, second, costs, limits, stage) == wanted
-    assert not saved & second.calls.keys()
-    assert saved | second.calls.keys() == uninterrupted.calls.keys()
-    assert not known & {cells.to_text(architecture) for architecture in costs_again}
+    assert second.calls.keys() == uninterrupted.calls.keys() - saved
+    assert not set(costed) & {c.architecture for c in wanted if c.generation < generations}
     assert stage.state == whole.state
     assert stage.lines == whole.lines
 
 
 def test_interrupted_again_and_again(cells: SearchSpace[Backbone]) -> None:
+    """Every start gets a dozen scores further and keeps those of whole generations."""
     wanted = evolved(cells, Scorer(cells))
-    stage, calls = MemoryStage(), Counter[str]()
-    for starts in itertools.count(1):
-        scorer = Scorer(cells, interrupt_at=12)
+    stage, candidates, interruptions = MemoryStage(), None, 0
+    while candidates is None:
         try:
-            candidates = evolved(cells, scorer, stage=stage)
+            candidates = evolved(cells, Scorer(cells, interrupt_at=12), stage=stage)
         except KeyboardInterrupt:
-            calls += scorer.calls
-            continue
-        break
-    assert starts > 3
+            interruptions += 1
+    assert interruptions > 2
     assert candidates == wanted
 
 
@@ -292,22 +292,6 @@ def test_progress_and_log(cells: SearchSpace[Backbone]) -> None:
         so_far = [c for c in candidates if c.generation < line["generation"] and c.score is not None]
         assert line["scored"] == len({c.key for c in so_far})
         assert line["best"] == max(c.score for c in so_far if c.score is not None)
-
-
-def test_a_search_says_nothing_by_itself() -> None:
-    """What users see goes through the stage; a library's own log lines would break the terminal's bar."""
-    script = """
-from torch import nn
-from tailornas.search import Costs, Limits, Score, evolve
-from tailornas.spaces import Choice, SearchSpace
-from tailornas.types import Detached
-
-space = SearchSpace(Choice("a", {"one": nn.Identity(), "two": nn.Identity()}))
-evolve(space, lambda a: Score(0.5, 0.1), lambda a: Costs(1, 1), Limits(), population=2, generations=2, seed=0,
-       stage=Detached())
-"""
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert (done.stdout, done.stderr) == ("", "")
 
 
 def candidate(number: int, score: float | None, macs: int, repeated: int | None = None) -> Candidate:

@@ -98,10 +98,12 @@ def test_nothing_is_computed_without_limits(cells: SearchSpace[Backbone]) -> Non
 
 def test_violations_by_hand() -> None:
     costs = Costs(params=300, macs=150, latency_ms=2.0)
-    assert Limits().violations(costs) == []
-    assert Limits(macs=100).violations(costs) == [0.5]
-    assert Limits(macs=150).violations(costs) == [0.0]
-    assert Limits(macs=300, params=100, latency_ms=4.0).violations(costs) == [-0.5, 2.0, -0.5]
+    assert Limits().violations(costs) == {}
+    assert Limits(macs=100).violations(costs) == {"macs": 0.5}
+    assert Limits(macs=150).violations(costs) == {"macs": 0.0}
+    everything = Limits(macs=300, params=100, latency_ms=4.0)
+    assert everything.violations(costs) == {"macs": -0.5, "params": 2.0, "latency_ms": -0.5}
+    assert everything.violations(Costs(params=300, macs=150)) == {"macs": -0.5, "params": 2.0}
 
 
 def test_limits_are_written_as_people_write_them() -> None:

@@ -55,6 +55,7 @@ def trained(
         epochs=epochs,
         schedule=schedule,
         optimizer=OptimizerConfig(),
+        seed=0,
         stage=stage or Detached(),
     )
 

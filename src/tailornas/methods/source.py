@@ -44,7 +44,7 @@ def choose_source(target: Dataset, named: Dataset | None) -> SupernetSource:
             normalization=named.normalization,
             flip=named.flip,
             sampler="instance" if named.imbalance_factor < 1.5 else "class_balanced",
-            description=f"{named.description}, all of its training images",
+            description=f"all training images of {named.description}",
             fingerprint=named.fingerprint,
         )
     if (leftover := balanced_source(target)) is not None:
@@ -53,7 +53,7 @@ def choose_source(target: Dataset, named: Dataset | None) -> SupernetSource:
             normalization=target.normalization,
             flip=target.flip,
             sampler="instance",
-            description=leftover.description,
+            description=f"a {leftover.description}",
             fingerprint=f"{target.fingerprint} balanced",
         )
     return SupernetSource(

@@ -15,6 +15,7 @@ Layout::
 import hashlib
 import json
 import re
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack
@@ -22,7 +23,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
 
-from tailornas.errors import DiskError, RunFolderError
+from tailornas.errors import DiskError, RunFolderError, TailorNASError
 from tailornas.runs.console import Console
 from tailornas.runs.environment import environment
 from tailornas.runs.files import (
@@ -114,6 +115,13 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._held:
+            if isinstance(error, TailorNASError) and not any(self.path.glob("stages/*/*")):
+                # Refused before any work was kept: leave nothing that the user did not have before.
+                with disk_errors(self.path):
+                    for entry in self.path.iterdir():
+                        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
+                    self.path.rmdir()
+                return
             try:
                 self._record.write()
             except DiskError:

@@ -138,10 +138,10 @@ def cell_edges(arch: Architecture) -> list[tuple[int, int, str]]:
 def published_key(arch: Architecture) -> str:
     """The paper's own key of isomorphic cells (sec. 3.1): 6,466 distinct ones over the whole space.
 
-    Kept to reproduce that number. It is not :meth:`~tailornas.spaces.space.SearchSpace.canonical`, because it errs on both
-    sides. It gives cells one key whose output adds the same convolution twice, or adds two convolutions with weights
-    of their own: 1,786 cells are in a class with mixed numbers of parameters. And it writes a sum of zeros as a
-    node of its own, so that removing dead edges changes the key of 900 cells.
+    It reproduces that number and is not the canonical key, for it errs on both sides. It does not tell a cell that
+    adds the same convolution twice from one that adds two: 1,786 cells share their key with cells that have another
+    number of parameters. And a node whose inputs are all zero is not always zero to it: removing dead edges changes
+    the key of 900 cells.
     """
     nodes = ["0", "", "", ""]
     for target in (1, 2, 3):
@@ -175,14 +175,15 @@ def _simplify(arch: Architecture) -> Architecture:
 
 
 def _key(arch: Architecture) -> str:
-    """Writes the output of a simplified cell as a sum of expressions in its input x, sorted: 5,044 keys over the space.
+    """Writes the output of a simplified cell as a sorted sum of expressions in its input x: 5,044 over the space.
 
-    A skip connection passes on the terms of its node; average pooling, being linear, applies to each of them. A star tells
-    twice the same convolution from the sum of two: only the one into node 1 can occur twice, if two edges leave it.
+    A skip connection passes on the terms of its node; average pooling, being linear, applies to each of them. A star
+    tells twice the same convolution from the sum of two: only the one into node 1 can occur twice, and does if two
+    edges leave that node.
 
-    Equal keys mean equal functions, up to rounding, under some assignment of weights to weights. Functions with different
-    keys differ, but for 90 pairs that batch norm makes nearly equal: it removes the factor in nor_conv_1x1(x + x), up to its
-    epsilon and its running statistics. They are kept apart.
+    Equal keys mean equal functions, up to rounding, under some assignment of weights to weights, and different keys
+    mean different functions. In 90 pairs they differ little, as batch norm removes the factor in
+    nor_conv_1x1(x + x), but for its epsilon and until its running statistics are used: they are kept apart.
     """
     option = dict(arch.choices)
     twice = "none" not in (option["1->2"], option["1->3"])

@@ -1,6 +1,7 @@
 """The CIFAR residual networks that searched networks are compared with (He et al. 2016, arXiv 1512.03385, sec. 4.2)."""
 
 import math
+from itertools import pairwise
 from typing import final
 
 import torch
@@ -60,9 +61,7 @@ class CifarResNet(Backbone):
         self.bn = nn.BatchNorm2d(channels)
         blocks = (depth - 2) // 6
         widths = [channels] + [width for width in (channels, 2 * channels, 4 * channels) for _ in range(blocks)]
-        self.blocks = nn.Sequential(
-            *(BasicBlock(i, o, stride=1 if i == o else 2) for i, o in zip(widths, widths[1:], strict=False))
-        )
+        self.blocks = nn.Sequential(*(BasicBlock(i, o, stride=1 if i == o else 2) for i, o in pairwise(widths)))
 
     def features(self, x: Tensor) -> Tensor:
         """Maps images ``(batch, 3, height, width)`` to features ``(batch, 4 × channels)``."""

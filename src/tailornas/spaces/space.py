@@ -21,7 +21,7 @@ from tailornas.types import Architecture
 
 __all__ = ["SearchSpace"]
 
-NetworkT = TypeVar("NetworkT", bound=nn.Module)
+NetT_co = TypeVar("NetT_co", bound=nn.Module, covariant=True)
 
 DRAWS = 1000
 """Draws after which a random search for a valid architecture gives up."""
@@ -31,7 +31,7 @@ CACHED = 2**16
 
 
 @final
-class SearchSpace(Generic[NetworkT]):
+class SearchSpace(Generic[NetT_co]):
     """All architectures that the :class:`~tailornas.spaces.choice.Choice` modules of a network can be set to.
 
     Parts of an architecture that cannot reach the output are dead: they are not run, not built and cost nothing, so
@@ -47,8 +47,8 @@ class SearchSpace(Generic[NetworkT]):
         ArchitectureError: there is no choice, or choices of one key have different options.
     """
 
-    def __init__(self, network: NetworkT, grammar: Grammar | None = None) -> None:
-        self.network = network
+    def __init__(self, network: NetT_co, grammar: Grammar | None = None) -> None:
+        self._network = network
         self.grammar = grammar or Grammar()
         self._sites = [(module, held) for _, module, held in walk(network) if isinstance(module, Choice)]
         decisions: dict[str, tuple[str, ...]] = {}
@@ -65,6 +65,11 @@ class SearchSpace(Generic[NetworkT]):
         self._key = lru_cache(CACHED)(lambda arch: self.grammar.key(self._simplified(arch)))
         self._table = lru_cache(8)(self._build_table)
         self._counted = lru_cache(CACHED)(lambda arch, size, head: count(self.derive(arch), size))
+
+    @property
+    def network(self) -> NetT_co:
+        """The supernet."""
+        return self._network
 
     @property
     def decisions(self) -> Mapping[str, tuple[str, ...]]:
@@ -148,6 +153,7 @@ class SearchSpace(Generic[NetworkT]):
         Raises:
             ArchitectureError: no such architecture was found.
         """
+        arch = self.architecture(arch)
         free = [key for key, names in self.decisions.items() if len(names) > 1]
         for _ in range(DRAWS if free else 0):
             choices = dict(arch.choices)
@@ -216,7 +222,9 @@ class SearchSpace(Generic[NetworkT]):
             for (choice, _), previous in zip(self._sites, before, strict=True):
                 choice.active = previous
 
-    def derive(self, arch: Architecture, *, weights: bool = True, generator: torch.Generator | None = None) -> NetworkT:
+    def derive(
+        self, arch: Architecture, *, weights: bool = True, generator: torch.Generator | None = None
+    ) -> NetT_co:
         """Builds the plain network of an architecture: a copy without choices that shares no tensor with the supernet.
 
         Args:

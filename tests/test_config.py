@@ -1,0 +1,285 @@
+import re
+import tomllib
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tailornas.adaptation import HeadConfig
+from tailornas.config import RunConfig, SourceConfig, read_config, to_toml
+from tailornas.data import AugmentConfig, DataConfig
+from tailornas.errors import ConfigError, TailorNASError
+from tailornas.losses import ScheduleConfig
+from tailornas.search import Limits, SearchConfig
+from tailornas.spaces import SpaceConfig
+from tailornas.training import DeviceConfig, OptimizerConfig, PretrainConfig, TrainConfig
+
+OTHER = RunConfig(
+    seed=7,
+    time_limit=5400.0,
+    device=DeviceConfig(accelerator="cpu", precision="bf16", threads=2),
+    data=DataConfig(data="cifar10", data_dir=Path("/data/sets"), profile="step", imbalance_factor=50, flip=False),
+    source=SourceConfig(data="cifar100", data_dir=Path("more data")),
+    space=SpaceConfig(channels=8, cells=3),
+    limits=Limits(macs=15_000_000, params=300_000, latency_ms=2.5),
+    augment=AugmentConfig(crop=False, flip=True, cutout=4),
+    pretrain=PretrainConfig(epochs=3, batch_size=64, optimizer=OptimizerConfig(learning_rate=0.025, nesterov=False)),
+    adapt=HeadConfig(epochs=2, weighting="inverse"),
+    search=SearchConfig(population=30, generations=5),
+    train=TrainConfig(
+        epochs=9,
+        init="inherit",
+        loss="focal",
+        loss_settings={"gamma": 1.5},
+        schedule=ScheduleConfig(name="drw", start=0.5, weighting=(1.0, 2.0)),
+    ),
+)
+
+
+def read_toml(folder: Path, text: str, *assignments: str, **flags: Any) -> RunConfig:
+    file = folder / "run.toml"
+    file.write_text(text)
+    return read_config(file, assignments, flags)
+
+
+def message_of(*assignments: str) -> str:
+    with pytest.raises(ConfigError) as caught:
+        read_config(assignments=assignments)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_nothing_given_is_the_default() -> None:
+    assert read_config() == RunConfig()
+    assert read_config(None, (), {}) == RunConfig()
+
+
+@pytest.mark.parametrize("config", [RunConfig(), OTHER])
+def test_written_and_read_again(tmp_path: Path, config: RunConfig) -> None:
+    text = to_toml(config)
+    assert read_toml(tmp_path, text) == config
+    assert to_toml(read_toml(tmp_path, text)) == text
+
+
+def test_what_is_written_spells_out_every_value() -> None:
+    tree = tomllib.loads(to_toml(RunConfig()))
+    assert tree["pretrain"]["optimizer"]["learning_rate"] == 0.1
+    assert tree["search"]["population"] == 20
+    assert "time_limit" not in tree
+    assert tomllib.loads(to_toml(OTHER))["limits"] == {"macs": 15_000_000, "params": 300_000, "latency_ms": 2.5}
+
+
+@settings(deadline=None, max_examples=50)
+@given(
+    seed=st.integers(0, 2**53),
+    limit=st.floats(0.001, 1e9),
+    rate=st.floats(1e-9, 1e3),
+    folder=st.text(st.characters(exclude_categories=["C"]), min_size=1, max_size=20),
+)
+def test_any_numbers_and_paths_survive_writing_and_reading(seed: int, limit: float, rate: float, folder: str) -> None:
+    config = RunConfig(
+        seed=seed,
+        time_limit=limit,
+        data=DataConfig(data=folder, profile="as-is"),
+        train=TrainConfig(optimizer=OptimizerConfig(learning_rate=rate)),
+    )
+    assert RunConfig.model_validate(tomllib.loads(to_toml(config))) == config
+
+
+def test_later_sources_win(tmp_path: Path) -> None:
+    text = "seed = 1\n[search]\npopulation = 10\ngenerations = 11\nbatch_size = 12\n"
+    config = read_toml(tmp_path, text, "search.generations=21", "search.batch_size=22", **{"search.batch_size": "32"})
+    assert config.seed == 1
+    assert (config.search.population, config.search.generations, config.search.batch_size) == (10, 21, 32)
+    assert read_config(assignments=["seed=1", "seed=2"]).seed == 2
+
+
+def test_flags_are_text_as_the_shell_gives_them() -> None:
+    flags = {
+        "seed": "3",
+        "time_limit": "1h30m",
+        "limits.macs": "15M",
+        "data.imbalance_factor": "50",
+        "data.data": "123",
+    }
+    config = read_config(flags=flags)
+    assert (config.seed, config.time_limit, config.limits.macs) == (3, 5400.0, 15_000_000)
+    assert (config.data.imbalance_factor, config.data.data) == (50.0, "123")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "value"),
+    [
+        ("data.data=./my images", "./my images"),
+        ('data.data="./my images"', "./my images"),
+        ("data.data='1'", "1"),
+        (" data.data = cifar10 ", "cifar10"),
+        ("data.data=a=b", "a=b"),
+        ("time_limit=30m", 1800.0),
+        ("time_limit=30", 30.0),
+        ("limits.macs=1.5M", 1_500_000),
+        ("data.skip_bad=true", True),
+        ("search.population=30", 30),
+        ("train.optimizer.learning_rate=1e-3", 0.001),
+        ("train.loss_settings.gamma=2", {"gamma": 2.0}),
+        ('train.schedule={name="drw", start=0.5}', ScheduleConfig(name="drw", start=0.5)),
+        ("train.schedule.name=drs", ScheduleConfig(name="drs")),
+        ("adapt.weighting=inverse", "inverse"),
+    ],
+)
+def test_assignments_are_toml_or_else_text(assignment: str, value: object) -> None:
+    key = assignment.partition("=")[0].strip()
+    extra = ["train.loss=focal"] if "loss_settings" in key else []
+    found: Any = read_config(assignments=[*extra, assignment])
+    for name in key.replace(".gamma", "").replace("schedule.name", "schedule").split("."):
+        found = getattr(found, name)
+    assert found == value
+
+
+@pytest.mark.parametrize(
+    ("assignment", "key", "known"),
+    [
+        ("sead=1", "sead", "method, seed, time_limit, device, data"),
+        ("search.popular=1", "search.popular", "population, generations"),
+        ("train.optimizer.lr=1", "train.optimizer.lr", "learning_rate, momentum"),
+        ("train.schedule.begin=1", "train.schedule.begin", "name, start, weighting"),
+        ("nothing.at.all=1", "nothing", "method, seed"),
+    ],
+)
+def test_unknown_keys_are_named_in_full_with_the_known_ones(assignment: str, key: str, known: str) -> None:
+    assert message_of(assignment).startswith(f"unknown configuration key {key!r}: expected one of {known}")
+
+
+@pytest.mark.parametrize(
+    ("text", "key"),
+    [
+        ("sead = 1", "sead"),
+        ("[serach]\npopulation = 3", "serach"),
+        ("[search]\npopular = 3", "search.popular"),
+        ("[pretrain.optimizer]\nlr = 3", "pretrain.optimizer.lr"),
+    ],
+)
+def test_unknown_keys_in_a_file(tmp_path: Path, text: str, key: str) -> None:
+    with pytest.raises(ConfigError, match=f"^unknown configuration key '{re.escape(key)}': expected one of"):
+        read_toml(tmp_path, text)
+
+
+@pytest.mark.parametrize(
+    ("assignment", "pattern"),
+    [
+        ("seed=-1", r"seed: .*greater than or equal to 0, got -1"),
+        ("seed=one", r"seed: .*integer.*, got 'one'"),
+        ("search.population=1.5", r"search\.population: .*integer.*, got 1\.5"),
+        ("search.population=1", r"search\.population: .*greater than or equal to 2, got 1"),
+        ("search.population=many", r"search\.population: .*integer.*, got 'many'"),
+        ("pretrain.optimizer.learning_rate=0", r"pretrain\.optimizer\.learning_rate: .*greater than 0, got 0"),
+        ("time_limit=soon", r"time_limit: expected a duration such as 90s, 30m or 1h30m, got 'soon'"),
+        ("limits.macs=much", r"limits\.macs: expected a number with an optional k, M or G, such as 15M, got 'much'"),
+        ("limits.macs=0", r"limits\.macs: .*greater than 0, got 0"),
+        ("data.imbalance_factor=0.5", r"data\.imbalance_factor: .*greater than or equal to 1, got 0\.5"),
+        ("data.profile=log", r"data\.profile: .*'exp'.*, got 'log'"),
+        ("device.precision=fp16", r"device\.precision: .*'bf16'.*, got 'fp16'"),
+        ("method=random", r"method: .*'imb-nas'.*, got 'random'"),
+        ("search=3", r"search: .*, got 3"),
+        ("train.schedule=3", r"train\.schedule: .*, got 3"),
+    ],
+)
+def test_wrong_values_are_named_in_full(assignment: str, pattern: str) -> None:
+    assert re.fullmatch(pattern, message_of(assignment))
+
+
+@pytest.mark.parametrize(
+    ("assignment", "pattern"),
+    [
+        ("space.name=nasbench301", r"unknown space 'nasbench301': expected one of .*nasbench201"),
+        ("train.loss=lmad", r"unknown loss 'lmad': expected one of .*ldam"),
+        ("train.schedule.name=later", r"unknown schedule 'later': expected one of .*drw"),
+        ("train.schedule.weighting=heavy", r"unknown weighting 'heavy': expected one of .*inverse"),
+        ("adapt.weighting=heavy", r"unknown weighting 'heavy': expected one of .*inverse"),
+        ("train.loss_settings.speed=3", r".*'speed'.*"),
+    ],
+)
+def test_unknown_names_are_refused_at_once(assignment: str, pattern: str) -> None:
+    """Not when a stage that needs them begins, hours later."""
+    assert re.fullmatch(pattern, message_of(assignment))
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        "time_limit",
+        "limits.latency_ms",
+        "data.imbalance_factor",
+        "pretrain.optimizer.learning_rate",
+        "pretrain.optimizer.weight_decay",
+        "pretrain.optimizer.clip_norm",
+    ],
+)
+@pytest.mark.parametrize("number", ["nan", "inf"])
+def test_numbers_that_are_not_finite_are_refused(key: str, number: str) -> None:
+    """No plan and no fingerprint can be made of them."""
+    assert message_of(f"{key}={number}").startswith(f"{key}: ")
+
+
+def test_several_mistakes_name_the_first_and_count_the_others() -> None:
+    message = message_of("search.population=1", "seed=-1", "train.epochs=0")
+    assert re.fullmatch(r"seed: .*, got -1 \(2 more\)", message)
+
+
+@pytest.mark.parametrize("assignment", ["seed", "", "=", "=3", " = 3"])
+def test_what_is_not_an_assignment(assignment: str) -> None:
+    assert message_of(assignment) == f"expected stage.field=value, got {assignment!r}"
+
+
+@pytest.mark.parametrize("assignment", [".=3", "seed.=3", ".seed=3", "search..population=3", "a.b.c.d=3"])
+def test_keys_that_are_no_path(assignment: str) -> None:
+    assert message_of(assignment)
+
+
+def test_a_section_that_is_a_value() -> None:
+    assert message_of("seed=1", "seed.more=3") == "seed.more: seed is a value, not a section"
+
+
+@settings(deadline=None, max_examples=200)
+@given(assignments=st.lists(st.text(st.sampled_from("seachtrin.=0123[]{}'\"\\# \n-_"), max_size=24), max_size=2))
+def test_any_assignment_is_taken_or_refused_in_one_line(assignments: list[str]) -> None:
+    try:
+        read_config(assignments=assignments)
+    except TailorNASError as error:
+        assert "\n" not in str(error)
+
+
+@pytest.mark.parametrize("text", ["seed = ", "seed == 1", "[search\npopulation = 1", "seed = 1\nseed = 2", "\x00"])
+def test_a_file_that_is_not_toml(tmp_path: Path, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"run\.toml is not TOML: ") as caught:
+        read_toml(tmp_path, text)
+    assert "\n" not in str(caught.value)
+
+
+def test_a_file_that_is_not_text(tmp_path: Path) -> None:
+    file = tmp_path / "run.toml"
+    file.write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(ConfigError, match=r"run\.toml is not TOML: "):
+        read_config(file)
+
+
+def test_a_file_that_is_not_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^cannot read the configuration .*none\.toml: No such file or directory$"):
+        read_config(tmp_path / "none.toml")
+
+
+def test_a_folder_for_a_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^cannot read the configuration .*: Is a directory$"):
+        read_config(tmp_path)
+
+
+def test_contradictions_between_keys() -> None:
+    assert "has no effect with profile 'as-is'" in message_of("data.profile=as-is", "data.imbalance_factor=10")
+    assert "has class weights of its own" in message_of("train.loss=class_balanced_focal", "train.schedule.name=drw")
+
+
+def test_configurations_are_frozen() -> None:
+    with pytest.raises(ValueError, match="frozen"):
+        RunConfig().seed = 3  # type: ignore[misc]
