@@ -1,5 +1,6 @@
 import json
 import os
+import shutil
 import signal
 import time
 from collections.abc import Callable, Mapping
@@ -12,7 +13,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailornas.errors import DiskError, RunFolderError
+from tailornas.errors import ConfigError, DiskError, RunFolderError
 from tailornas.runs import PlainConsole, RunFolder
 from tailornas.runs.folder import fingerprint
 from tailornas.types import Artifact, Run, Stage
@@ -106,6 +107,21 @@ def test_changed_inputs_replace_the_stage_and_keep_the_others(tmp_path: Path) ->
     assert changed.values == {"n": 2}
     assert not (tmp_path / "stages/train/result.safetensors").exists()
     assert "train: its inputs changed, its earlier result is replaced\n" in out.getvalue()
+
+
+def test_a_replaced_result_is_never_half_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_run(tmp_path) as run:
+        run.stage("train", {"epochs": 1}, gives({"n": 1}, weight=torch.ones(1)))
+
+    def interrupted(folder: Path) -> None:
+        (folder / "result.safetensors").unlink()
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt), open_run(tmp_path) as run:
+        patch.setattr(shutil, "rmtree", interrupted)
+        run.stage("train", {"epochs": 2}, never)
+    with open_run(tmp_path) as run:
+        assert run.stage("train", {"epochs": 1}, gives({"n": 1})).values == {"n": 1}
 
 
 def test_an_interrupted_stage_goes_on_from_its_checkpoint(tmp_path: Path) -> None:
@@ -283,6 +299,32 @@ def test_a_full_disk_at_the_end_does_not_hide_what_ended_the_run(tmp_path: Path)
     with pytest.raises(DiskError, match=r"run.json: No space left"), open_run(tmp_path):
         (tmp_path / "run.json.tmp").symlink_to("/dev/full")
     with open_run(tmp_path):
+        pass
+
+
+def refuse(stage: Stage) -> Artifact:
+    raise ConfigError("the time limit is too short")
+
+
+def test_a_run_refused_before_any_work_leaves_nothing(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError), open_run(tmp_path / "run") as run:
+        run.stage("plan", {}, refuse)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_refused_run_keeps_work_and_what_others_put_there(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError), open_run(tmp_path / "work") as run:
+        run.stage("data", {}, gives({"n": 1}))
+        run.stage("plan", {}, refuse)
+    with open_run(tmp_path / "work") as run:
+        assert run.stage("data", {}, never).values == {"n": 1}
+    (tmp_path / "others").mkdir()
+    with pytest.raises(ConfigError), open_run(tmp_path / "others") as run:
+        (run.path / "photos").mkdir()
+        (run.path / "photos/cat.png").touch()
+        run.stage("plan", {}, refuse)
+    assert (tmp_path / "others/photos/cat.png").exists()
+    with open_run(tmp_path / "others"):
         pass
 
 

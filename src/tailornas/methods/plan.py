@@ -1,5 +1,6 @@
 """Planning a run: how many epochs fit into the time that the user gave."""
 
+import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, final
@@ -24,6 +25,9 @@ MOST_EPOCHS: Mapping[str, int] = {"pretrain": 600, "adapt": 100, "generations": 
 
 SHARES: Mapping[str, float] = {"pretrain": 0.33, "adapt": 0.05, "generations": 0.12}
 """Of the time limit; the rest trains the found network and the baseline."""
+
+MOST_SHARE = 0.6
+"""Share of the planned time that one epoch of each stage and one generation may take; more, and the limit is refused."""
 
 USABLE = 0.90
 """Share of the time limit that is planned; the rest covers test, report and a machine that slows down."""
@@ -117,16 +121,20 @@ def plan_search(
         "generations": population * candidate_seconds,
     }
     available = USABLE * limit - elapsed
-    shortest = max((unit_seconds[name] / SHARES[name] for name in SHARES if fixed[name] is None), default=0.0)
-    if shortest > available:
+    units = {name: fixed[name] or 1 for name in SHARES}
+    least = sum(units[name] * unit_seconds[name] for name in SHARES)
+    if least > MOST_SHARE * available:
         raise ConfigError(
-            f"a time limit of {limit:.0f} s is too short for this data on this machine: "
-            f"give at least {(shortest + elapsed) / USABLE:.0f} s, a smaller image size or fewer images"
+            f"a time limit of {limit:.0f} s is too short for this data on this machine: give at least "
+            f"{math.ceil((least / MOST_SHARE + elapsed) / USABLE)} s, a smaller image size or fewer images"
         )
-    units, until, clock = {}, {}, elapsed
+    # What the first epochs and the first generation leave of the shares is divided by the shares.
+    left = max(0.0, sum(SHARES.values()) * available - least)
+    until, clock = {}, elapsed
     for name, share in SHARES.items():
-        chosen = fixed[name]
-        units[name] = chosen or max(1, min(MOST_EPOCHS[name], int(share * available / unit_seconds[name])))
+        if fixed[name] is None:
+            more = int(share / sum(SHARES.values()) * left / unit_seconds[name])
+            units[name] = min(MOST_EPOCHS[name], units[name] + more)
         clock += units[name] * unit_seconds[name]
         until[name] = clock + SLACK * limit
     return SearchPlan(

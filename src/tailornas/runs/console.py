@@ -146,7 +146,7 @@ class TerminalConsole:
         now, pace = self._clock(), self._pace
         bar = ProgressBar(total=pace.total or 1, completed=pace.done, width=24)
         figures = Table.grid(padding=(0, 2, 0, 0))
-        figures.add_column()
+        figures.add_column(min_width=12)
         figures.add_column(no_wrap=True, overflow="ellipsis")
         figures.add_row(bar, Text("  ".join([duration(now - pace.started), *pace.figures(now)]), "dim"))
         heading = self._heading(self._name).append("  resumed" if self._resumed else "", "dim")

@@ -38,7 +38,7 @@ from tailornas.runs.files import (
     write_text,
 )
 from tailornas.runs.lock import locked, terminable
-from tailornas.runs.record import LOCK, RunRecord, check_folder
+from tailornas.runs.record import LOCK, RECORD, RunRecord, check_folder
 from tailornas.runs.stage import CHECKPOINT, LOG, RunStage
 from tailornas.types import Artifact, Stage
 
@@ -47,6 +47,9 @@ __all__ = ["RunFolder", "fingerprint"]
 RESULTS = 1
 """Version of the results: raised when the same inputs give other numbers, so that old ones are not reused."""
 
+CONFIG = "config.toml"
+ENVIRONMENT = "environment.json"
+STAGES = "stages"
 RESULT = "result.json"
 TENSORS = "result.safetensors"
 
@@ -103,8 +106,8 @@ class RunFolder:
             held.enter_context(locked(path / LOCK))
             sweep(path)
             record = RunRecord.open(path, time.monotonic() if started is None else started)
-            write_text(path / "config.toml", config)
-            write_json(path / "environment.json", environment())
+            write_text(path / CONFIG, config)
+            write_json(path / ENVIRONMENT, environment())
             return cls(path, console, record, held.pop_all())
 
     def __enter__(self) -> Self:
@@ -115,12 +118,9 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._held:
-            if isinstance(error, TailorNASError) and not any(self.path.glob("stages/*/*")):
-                # Refused before any work was kept: leave nothing that the user did not have before.
-                with disk_errors(self.path):
-                    for entry in self.path.iterdir():
-                        shutil.rmtree(entry) if entry.is_dir() else entry.unlink()
-                    self.path.rmdir()
+            if isinstance(error, TailorNASError) and self._untouched():
+                # Refused before any work was kept: the user is left with nothing to clean up.
+                shutil.rmtree(self.path, ignore_errors=True)
                 return
             try:
                 self._record.write()
@@ -216,8 +216,13 @@ class RunFolder:
         write_text(path, text)
         return path
 
+    def _untouched(self) -> bool:
+        """Whether no stage has kept anything yet and nobody else has put anything here."""
+        own = {LOCK, RECORD, CONFIG, ENVIRONMENT, STAGES}
+        return own >= {entry.name for entry in self.path.iterdir()} and not any(self.path.glob(f"{STAGES}/*/*"))
+
     def _folder(self, name: str) -> Path:
-        return self.path / "stages" / name
+        return self.path / STAGES / name
 
     def _result(self, name: str) -> dict[str, Any] | None:
         path = self._folder(name) / RESULT

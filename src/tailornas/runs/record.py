@@ -9,7 +9,7 @@ from tailornas.errors import RunFolderError
 from tailornas.runs.files import LEFTOVER, read_json, write_json
 from tailornas.version import __version__
 
-__all__ = ["LOCK", "RunRecord", "check_folder"]
+__all__ = ["LOCK", "RECORD", "RunRecord", "check_folder"]
 
 PROJECT = "tailornas"
 FORMAT = 1

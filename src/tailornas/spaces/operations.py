@@ -1,6 +1,5 @@
 """The operations that cells choose from, and how networks are initialised."""
 
-from functools import cached_property
 from typing import final
 
 import torch
@@ -42,16 +41,23 @@ class Node:
 
     def __init__(self, value: Tensor) -> None:
         self.value = value
+        # functools.cached_property takes a lock in Python 3.11, which torch.compile cannot trace.
+        self._rectified: Tensor | None = None
+        self._pooled: Tensor | None = None
 
-    @cached_property
+    @property
     def rectified(self) -> Tensor:
         """ReLU of the value: the input of every convolution that leaves the node."""
-        return F.relu(self.value)
+        if self._rectified is None:
+            self._rectified = F.relu(self.value)
+        return self._rectified
 
-    @cached_property
+    @property
     def pooled(self) -> Tensor:
         """:func:`average_pool` of the value."""
-        return average_pool(self.value)
+        if self._pooled is None:
+            self._pooled = average_pool(self.value)
+        return self._pooled
 
 
 @final

@@ -1,18 +1,18 @@
 """A search space: a network with choices, and the algebra of its architectures."""
 
-import copy
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from types import MappingProxyType
-from typing import Generic, TypeVar, final
+from typing import Generic, TypeVar, cast, final
 
 import torch
 from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError, ConfigError
 from tailornas.spaces.choice import Choice, walk
+from tailornas.spaces.copying import copy_module
 from tailornas.spaces.cost import Cost, count
 from tailornas.spaces.cost_table import CostTable
 from tailornas.spaces.grammar import Grammar, from_json
@@ -222,9 +222,7 @@ class SearchSpace(Generic[NetT_co]):
             for (choice, _), previous in zip(self._sites, before, strict=True):
                 choice.active = previous
 
-    def derive(
-        self, arch: Architecture, *, weights: bool = True, generator: torch.Generator | None = None
-    ) -> NetT_co:
+    def derive(self, arch: Architecture, *, weights: bool = True, generator: torch.Generator | None = None) -> NetT_co:
         """Builds the plain network of an architecture: a copy without choices that shares no tensor with the supernet.
 
         Args:
@@ -239,12 +237,11 @@ class SearchSpace(Generic[NetT_co]):
         if weights == (generator is not None):
             raise ConfigError("derive takes a generator exactly if weights=False: it draws the new weights")
         choices = self._simplified(arch)
-        # Deep copies that are known before the copy starts: inner choices first, then the network in one pass, which
-        # so never visits an option that was not chosen.
+        # Each choice's copy is that of the chosen option, made before the network's, so that nothing else is visited.
         copies: dict[int, object] = {}
-        for choice, _ in reversed(self._sites):
-            copies[id(choice)] = copy.deepcopy(choice.options[choices[choice.key]], copies)
-        network = copy.deepcopy(self.network, copies)
+        for choice, _ in reversed(self._sites):  # inner ones first
+            copies[id(choice)] = copy_module(choice.options[choices[choice.key]], copies)
+        network = cast(NetT_co, copy_module(self.network, copies))
         if generator is not None:
             network.train().requires_grad_(True)
             initialise(network, generator)

@@ -1,0 +1,425 @@
+"""The method without a run folder: the order of its stages, what each depends on, and what it may look at."""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor
+
+from tailornas.adaptation import HeadConfig
+from tailornas.data import AugmentConfig, DataConfig, Dataset, prepare
+from tailornas.errors import ConfigError, LimitError, TailorNASError
+from tailornas.losses import ScheduleConfig
+from tailornas.methods import METHODS, Context, Settings, SupernetSource, choose_source, imb_nas
+from tailornas.methods.contenders import baseline_network, found_network
+from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan
+from tailornas.methods.supernet import plan_search
+from tailornas.search import Candidate, Limits, SearchConfig
+from tailornas.spaces import SpaceConfig, build_space, count
+from tailornas.training import DeviceConfig, OptimizerConfig, PretrainConfig, TrainConfig, make_fabric
+from tailornas.types import Artifact, Detached, Images, Stage
+
+FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
+SPACE = SpaceConfig(channels=4, cells=1)
+STAGES = ["pretrain", "adapt", "search", "train", "baseline", "evaluate"]
+TINY = Settings(
+    pretrain=PretrainConfig(epochs=1),
+    adapt=HeadConfig(epochs=1),
+    search=SearchConfig(population=4, generations=2, calibration_images=64),
+    train=TrainConfig(epochs=1),
+    augment=AugmentConfig(),
+    limits=Limits(),
+)
+INHERIT = replace(TINY, train=TrainConfig(epochs=1, init="inherit"))
+
+
+class MemoryRun:
+    """A run that hands its results on in the form in which they would come out of a folder.
+
+    Args:
+        known: results of an earlier run, which are taken as they are, whatever their inputs.
+        elapsed: what the run's clock says.
+    """
+
+    def __init__(self, known: Mapping[str, Artifact] | None = None, elapsed: float = 0.0) -> None:
+        self.results = dict(known or {})
+        self.inputs: dict[str, str] = {}
+        self.computed: list[str] = []
+        self.until: dict[str, float | None] = {}
+        self.notes: list[str] = []
+        self.elapsed = elapsed
+        self.before: Callable[[str], None] = lambda name: None
+
+    def stage(
+        self,
+        name: str,
+        inputs: Mapping[str, Any],
+        compute: Callable[[Stage], Artifact],
+        until: float | None = None,
+    ) -> Artifact:
+        self.inputs[name] = json.dumps(inputs, allow_nan=False, sort_keys=True)
+        self.until[name] = until
+        if name not in self.results:
+            self.before(name)
+            self.computed.append(name)
+            result = compute(Detached())
+            tensors = {
+                key: t.detach().clone(memory_format=torch.contiguous_format) for key, t in result.tensors.items()
+            }
+            self.results[name] = Artifact(json.loads(json.dumps(result.values)), tensors)
+        return self.results[name]
+
+    def note(self, text: str) -> None:
+        self.notes.append(text)
+
+
+@pytest.fixture(scope="module")
+def target() -> Dataset:
+    return prepare(DataConfig(data="digits", imbalance_factor=50), seed=0)
+
+
+def context_of(target: Dataset, run: MemoryRun, settings: Settings = TINY, **changed: Any) -> Context:
+    context = Context(
+        run=run,
+        fabric=FABRIC,
+        build_space=lambda classes, rng: build_space(SPACE, classes, rng),
+        space_id=SPACE.model_dump(mode="json"),
+        source=choose_source(target, None),
+        target=target,
+        settings=settings,
+        seed=0,
+    )
+    return replace(context, **changed)
+
+
+@pytest.fixture(scope="module")
+def whole(target: Dataset) -> MemoryRun:
+    """A run that computed everything."""
+    run = MemoryRun()
+    imb_nas(context_of(target, run))
+    return run
+
+
+@pytest.fixture(scope="module")
+def inherited(target: Dataset) -> MemoryRun:
+    """The same with the supernet's weights as the found network's first ones."""
+    run = MemoryRun()
+    imb_nas(context_of(target, run, INHERIT))
+    return run
+
+
+def winner_of(run: MemoryRun) -> Candidate:
+    values = run.results["search"].values
+    return Candidate(**values["candidates"][values["winner"]])
+
+
+def equal(one: Mapping[str, Tensor], other: Mapping[str, Tensor]) -> bool:
+    return one.keys() == other.keys() and all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_the_method_is_known_by_its_name() -> None:
+    assert METHODS["imb-nas"] is imb_nas
+
+
+def test_the_stages_and_their_results(target: Dataset, whole: MemoryRun) -> None:
+    assert whole.computed == STAGES
+    assert whole.until == dict.fromkeys(STAGES)
+    values = {name: whole.results[name].values for name in STAGES}
+    assert {values[name]["epochs"] for name in ("pretrain", "adapt", "train", "baseline")} == {1}
+    assert len(values["search"]["candidates"]) == 8
+    assert whole.results["adapt"].tensors.keys() == {"weight", "bias"}
+
+    winner = winner_of(whole)
+    assert winner.score == max(c["score"] for c in values["search"]["candidates"] if c["score"] is not None)
+    assert values["train"]["architecture"] == winner.architecture
+    assert values["train"]["name"] == "found network"
+    assert values["baseline"]["name"].startswith("ResNet-")
+    assert values["baseline"]["architecture"] is None
+    for name in ("train", "baseline"):
+        metrics = values["evaluate"][name]["metrics"]
+        assert 0 <= metrics["balanced_accuracy"] <= 1
+        assert values["evaluate"][name]["latency_ms"] > 0
+        # The baseline is a ResNet with a cosine head too: costs are those of the network that is trained.
+        assert (
+            sum(t.numel() for k, t in whole.results[name].tensors.items() if is_parameter(k))
+            == (values[name]["costs"]["params"])
+        )
+
+
+def is_parameter(name: str) -> bool:
+    return not name.endswith(("running_mean", "running_var", "num_batches_tracked"))
+
+
+def test_the_backbone_that_is_searched_with_is_the_pretrained_one(target: Dataset, whole: MemoryRun) -> None:
+    """The supernet's first epoch moved it; adaptation left it alone, as only its head is kept."""
+    fresh = context_of(target, MemoryRun()).new_space(choose_source(target, None).train)
+    pretrained = whole.results["pretrain"].tensors
+    assert pretrained.keys() == fresh.network.state_dict().keys()
+    assert not torch.equal(pretrained["stem.0.weight"], fresh.network.state_dict()["stem.0.weight"])
+
+
+def test_a_second_run_takes_every_result_as_it_is(target: Dataset, whole: MemoryRun) -> None:
+    again = MemoryRun(whole.results)
+    assert imb_nas(context_of(target, again)) == whole.results["evaluate"]
+    assert again.computed == []
+    assert again.inputs == whole.inputs
+
+
+@pytest.mark.parametrize("known", range(1, len(STAGES)))
+@pytest.mark.parametrize("init", ["scratch", "inherit"])
+def test_a_run_that_goes_on_after_any_stage_ends_with_the_same_bits(
+    target: Dataset, whole: MemoryRun, inherited: MemoryRun, known: int, init: str
+) -> None:
+    """What a stage that was computed leaves in memory must not differ from what its result restores."""
+    settings, wanted = (INHERIT, inherited) if init == "inherit" else (TINY, whole)
+    run = MemoryRun({name: wanted.results[name] for name in STAGES[:known]})
+    imb_nas(context_of(target, run, settings))
+    assert run.computed == STAGES[known:]
+    for name in STAGES:
+        assert equal(run.results[name].tensors, wanted.results[name].tensors), name
+    assert run.results["search"].values == wanted.results["search"].values
+    for name in ("train", "baseline"):
+        metrics = [r.results["evaluate"].values[name]["metrics"] for r in (run, wanted)]
+        assert metrics[0] == metrics[1]
+
+
+@dataclass(frozen=True)
+class Guarded:
+    """Images of which some rows may not be looked at yet."""
+
+    images: Images
+    forbidden: set[int]
+    seen: set[int]
+
+    @property
+    def size(self) -> int:
+        return self.images.size
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def take(self, rows: Tensor) -> Tensor:
+        assert not self.forbidden & set(rows.tolist()), "a test image was looked at"
+        self.seen.update(rows.tolist())
+        return self.images.take(rows)
+
+
+def test_test_images_are_not_looked_at_before_the_last_stage_and_no_other_is_wasted(target: Dataset) -> None:
+    guard = Guarded(target.test.images, set(target.test.rows.tolist()), set())
+    guarded = replace(
+        target,
+        **{name: replace(getattr(target, name), images=guard) for name in ("train", "selection", "test", "leftover")},
+    )
+    run = MemoryRun()
+    seen: dict[str, set[int]] = {}
+
+    def before(name: str) -> None:
+        seen[name] = set(guard.seen)
+        guard.seen.clear()
+        if name == "evaluate":
+            guard.forbidden.clear()
+
+    run.before = before
+    imb_nas(context_of(guarded, run))
+    train, selection, test = (set(getattr(target, n).rows.tolist()) for n in ("train", "selection", "test"))
+    looked_at = dict(zip(STAGES, [*list(seen.values())[1:], guard.seen], strict=True))
+    assert looked_at["pretrain"] == set(choose_source(target, None).train.rows.tolist())
+    assert not looked_at["pretrain"] & (train | selection | test)
+    assert looked_at["adapt"] == train
+    assert looked_at["search"] & selection == selection
+    assert looked_at["search"] <= train | selection
+    assert looked_at["train"] == looked_at["baseline"] == train | selection
+    assert looked_at["evaluate"] == test
+
+
+def with_settings(section: str, **values: Any) -> dict[str, Any]:
+    model = type(getattr(TINY, section))
+    merged = {**getattr(TINY, section).model_dump(), **values}
+    return {"settings": replace(TINY, **{section: model.model_validate(merged)})}
+
+
+@pytest.mark.parametrize(
+    ("changed", "stages"),
+    [
+        ({}, set()),
+        ({"seed": 1}, set(STAGES)),
+        ({"space_id": {"name": "other"}}, set(STAGES)),
+        (with_settings("augment", cutout=2), set(STAGES)),
+        (with_settings("pretrain", epochs=2), {"pretrain", "adapt", "search"}),
+        (with_settings("pretrain", batch_size=64), {"pretrain", "adapt", "search"}),
+        (
+            with_settings("pretrain", optimizer=OptimizerConfig(learning_rate=0.05)),
+            {"pretrain", "adapt", "search"},
+        ),
+        (with_settings("adapt", epochs=2), {"adapt", "search"}),
+        (with_settings("adapt", weighting="inverse"), {"adapt", "search"}),
+        (with_settings("search", population=5), {"search"}),
+        (with_settings("search", generations=3), {"search"}),
+        (with_settings("search", calibration_images=32), {"search"}),
+        (with_settings("limits", macs=800_000), {"search"}),
+        (with_settings("train", epochs=2), {"train", "baseline", "evaluate"}),
+        (with_settings("train", loss_settings={"largest_margin": 0.3}), {"train", "baseline", "evaluate"}),
+        (with_settings("train", schedule=ScheduleConfig(name="drs")), {"train", "baseline", "evaluate"}),
+        (with_settings("train", init="inherit"), {"train", "evaluate"}),
+    ],
+    ids=lambda value: None,
+)
+def test_stages_are_computed_again_if_and_only_if_what_they_depend_on_changed(
+    target: Dataset, whole: MemoryRun, changed: dict[str, Any], stages: set[str]
+) -> None:
+    """With the results of the earlier run in place, so that only what is named differs."""
+    run = MemoryRun(whole.results)
+    imb_nas(context_of(target, run, **changed))
+    assert {name for name in STAGES if run.inputs.get(name) != whole.inputs[name]} == stages
+
+
+def test_data_changes_what_is_computed_from_it(target: Dataset, whole: MemoryRun) -> None:
+    other_target = MemoryRun(whole.results)
+    source = choose_source(target, None)
+    imb_nas(context_of(replace(target, fingerprint="other"), other_target, source=source))
+    assert {name for name in STAGES if other_target.inputs[name] != whole.inputs[name]} == set(STAGES) - {"pretrain"}
+    other_source = MemoryRun(whole.results)
+    imb_nas(context_of(target, other_source, source=replace(source, fingerprint="other")))
+    changed = {name for name in STAGES if other_source.inputs[name] != whole.inputs[name]}
+    assert changed == {"pretrain", "adapt", "search"}
+
+
+def test_an_inherited_start_depends_on_the_supernet(target: Dataset, whole: MemoryRun) -> None:
+    inputs = []
+    for epochs in (1, 2):
+        settings = replace(TINY, pretrain=PretrainConfig(epochs=epochs), train=TrainConfig(epochs=1, init="inherit"))
+        run = MemoryRun(whole.results)
+        imb_nas(context_of(target, run, settings))
+        inputs.append(run.inputs)
+    assert {name for name in STAGES if inputs[0][name] != inputs[1][name]} == set(STAGES) - {"baseline"}
+
+
+def test_first_weights_of_the_found_network(target: Dataset, whole: MemoryRun) -> None:
+    context = context_of(target, MemoryRun())
+    space = context.new_space(target.train)
+    before = space.network.get_parameter("stem.0.weight").detach().clone()
+    first = {}
+    for init in ("scratch", "inherit"):
+        settings = replace(TINY, train=TrainConfig.model_validate({"epochs": 1, "init": init, "loss": "focal"}))
+        contender = found_network(context_of(target, MemoryRun(), settings), space, winner_of(whole), {})
+        first[init] = contender.network
+        assert count(contender.network, target.image_size).params == contender.costs.params
+    assert torch.equal(first["inherit"].get_parameter("stem.0.weight"), before)
+    assert torch.equal(first["inherit"].get_parameter("head.weight"), space.network.get_parameter("head.weight"))
+    assert not torch.equal(first["scratch"].get_parameter("stem.0.weight"), before)
+    assert first["inherit"].get_parameter("stem.0.weight") is not space.network.get_parameter("stem.0.weight")
+
+
+@pytest.mark.parametrize(("macs", "name"), [(800_000, "ResNet-8"), (3_000_000, "ResNet-20"), (10**9, "ResNet-110")])
+def test_the_baseline_is_the_largest_resnet_within_the_limits(
+    target: Dataset, whole: MemoryRun, macs: int, name: str
+) -> None:
+    settings = replace(TINY, limits=Limits(macs=macs))
+    contender = baseline_network(context_of(target, MemoryRun(), settings), winner_of(whole))
+    assert contender.name == name
+    assert contender.costs.macs <= macs
+
+
+def test_limits_are_checked_before_anything_is_computed(target: Dataset) -> None:
+    run = MemoryRun()
+    with pytest.raises(LimitError, match="the smallest found has"):
+        imb_nas(context_of(target, run, replace(TINY, limits=Limits(macs=1000))))
+    assert run.inputs == {}
+
+
+@pytest.mark.parametrize(
+    "train",
+    [
+        TrainConfig(epochs=1, schedule=ScheduleConfig(name="drw", weighting=(1.0, 2.0))),  # ten classes
+    ],
+)
+def test_settings_that_do_not_fit_the_data_are_refused_before_anything_is_computed(
+    target: Dataset, train: TrainConfig
+) -> None:
+    run = MemoryRun()
+    with pytest.raises(TailorNASError):
+        imb_nas(context_of(target, run, replace(TINY, train=train)))
+    assert run.computed == []
+
+
+def test_without_a_time_limit_epochs_are_the_set_or_the_default_ones(target: Dataset) -> None:
+    run = MemoryRun()
+    assert plan_search(context_of(target, run)) == SearchPlan(1, 1, 2)
+    free = replace(TINY, pretrain=PretrainConfig(), adapt=HeadConfig(), search=SearchConfig())
+    assert plan_search(context_of(target, run, free)) == SearchPlan(
+        DEFAULT_EPOCHS["pretrain"], DEFAULT_EPOCHS["adapt"], DEFAULT_EPOCHS["generations"]
+    )
+    assert run.inputs == {}
+
+
+def test_a_time_limit_is_planned_from_what_was_measured(target: Dataset, whole: MemoryRun) -> None:
+    """On weights that are thrown away: with the same epochs the results are those without a limit."""
+    run = MemoryRun(elapsed=3.0)
+    imb_nas(context_of(target, run, time_limit=600.0))
+    assert run.computed == ["plan", "pretrain", "adapt", "search", "plan-training", "train", "baseline", "evaluate"]
+    for name in STAGES:
+        assert run.inputs[name] == whole.inputs[name]
+        assert equal(run.results[name].tensors, whole.results[name].tensors), name
+    plan, training = run.results["plan"].values, run.results["plan-training"].values
+    assert min(plan["pretrain_rate"], plan["adapt_rate"], plan["candidate_seconds"]) > 0
+    assert min(training["found_rate"], training["baseline_rate"]) > 0
+    assert run.until["pretrain"] == plan["pretrain_until"]
+    assert run.until["adapt"] == plan["adapt_until"]
+    assert run.until["train"] == training["found_until"]
+    assert run.until["baseline"] == training["baseline_until"]
+
+
+def test_a_time_limit_that_is_too_short(target: Dataset) -> None:
+    run = MemoryRun()
+    free = replace(TINY, pretrain=PretrainConfig())
+    with pytest.raises(ConfigError, match=r"^a time limit of 0 s is too short .* give at least \d+ s"):
+        imb_nas(context_of(target, run, free, time_limit=0.1))
+    assert run.results == {}
+
+
+def test_a_training_that_stopped_early_is_noted(target: Dataset, whole: MemoryRun) -> None:
+    class Late(Detached):  # type: ignore[misc]
+        def overdue(self, next_seconds: float) -> bool:
+            return True
+
+    class HurriedRun(MemoryRun):
+        def stage(
+            self,
+            name: str,
+            inputs: Mapping[str, Any],
+            compute: Callable[[Stage], Artifact],
+            until: float | None = None,
+        ) -> Artifact:
+            return super().stage(name, inputs, lambda stage: compute(Late()), until)
+
+    run = HurriedRun({name: whole.results[name] for name in STAGES[:3]})
+    imb_nas(context_of(target, run, replace(TINY, train=TrainConfig(epochs=3))))
+    assert run.results["train"].values["epochs"] == 1
+    assert run.results["baseline"].values["epochs"] == 1
+    assert len(run.notes) == 2
+    assert run.notes[0].startswith("the training of the found network stopped at epoch 1 of 3: ")
+    assert run.notes[1].startswith("the training of the ResNet-")
+
+
+def test_the_source_of_the_supernet(target: Dataset) -> None:
+    leftover = choose_source(target, None)
+    assert leftover.sampler == "instance"
+    assert leftover.train.counts.imbalance_factor == 1
+    used = {row for split in (target.train, target.selection, target.test) for row in split.rows.tolist()}
+    assert not used & set(leftover.train.rows.tolist())
+
+    plain = prepare(DataConfig(data="digits", profile="as-is"), seed=0)
+    itself = choose_source(plain, None)
+    assert itself.train is plain.train
+    assert itself.sampler == "class_balanced"
+    assert itself.fingerprint != plain.fingerprint
+
+    named = choose_source(target, plain)
+    assert isinstance(named, SupernetSource)
+    assert len(named.train) == len(plain.train) + len(plain.selection)
+    assert named.sampler == "instance"
+    assert choose_source(plain, target).sampler == "class_balanced"
+    assert len({source.fingerprint for source in (leftover, itself, named)}) == 3
