@@ -32,7 +32,7 @@ imports: $(STAMP)
 
 unit: $(STAMP)
 	tests/system-packages.sh
-	$(BIN)/pytest
+	$(BIN)/pytest -n auto
 
 bench: $(STAMP)
 	$(BIN)/python -m benchmarks

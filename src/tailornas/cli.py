@@ -1,6 +1,5 @@
 """The command ``tailornas``."""
 
-import os
 import shlex
 import sys
 import time
@@ -169,9 +168,6 @@ def _process_start() -> float:
 
 def main() -> None:
     """Runs the command; a mistake in the input is one line and exit code 2."""
-    # Threads that spin while they wait are a little faster on an idle machine, and many times slower on a busy one.
-    # It has to be said before torch is imported.
-    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
     try:
         code = app(standalone_mode=False)
     except TailorNASError as error:

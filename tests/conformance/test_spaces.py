@@ -129,6 +129,16 @@ def test_a_derived_network_gives_the_same_bits(
     space.network.to(memory_format=torch.contiguous_format).train()
 
 
+def test_mixtures_run_under_autocast(space: SearchSpace[nn.Module]) -> None:
+    weights = {key: torch.ones(len(names)) / len(names) for key, names in space.decisions.items()}
+    with space.mix(weights), torch.inference_mode():
+        exact = space.network(images())
+        with torch.autocast("cpu", dtype=torch.bfloat16):
+            rounded = space.network(images())
+    assert rounded.dtype is torch.bfloat16
+    torch.testing.assert_close(rounded.float(), exact, atol=0.1, rtol=0.1)
+
+
 def test_activate_puts_back_what_was_active_even_after_an_error(space: SearchSpace[nn.Module]) -> None:
     choices = [module for module in space.network.modules() if isinstance(module, Choice)]
     outer, inner = space.sample(seeded(6)), space.sample(seeded(7))

@@ -65,6 +65,30 @@ def test_published_cost() -> None:
     assert network.feature_dim == 64
 
 
+def test_named_cost_counts_dead_operations_as_the_published_tables_do() -> None:
+    arch = cell(*"000s01")
+    alone = space().cost(cell(*"000s00"), 32)
+    convolutions = Cost(sum(c * c + 2 * c for c in (4, 8, 16)), sum(4 * 4 * 32 * 32 for _ in range(3)))
+    assert space().cost(arch, 32) == alone == count(space().derive(arch), 32)
+    assert space().cost(arch, 32, named=True) == alone + convolutions
+
+
+def test_derived_networks_can_be_traced_whole_for_any_batch_size() -> None:
+    network = space().derive(cell(*"p1s3sp")).eval()
+    dynamic = ({0: torch.export.Dim("batch")},)
+    exported = torch.export.export(network, (torch.zeros(2, 3, 8, 8),), dynamic_shapes=dynamic).module()
+    images = torch.randn(5, 3, 8, 8, generator=generator())
+    torch.testing.assert_close(exported(images), network(images))
+
+
+def test_supernets_depend_on_the_generator_alone_and_leave_the_global_one_alone() -> None:
+    state = torch.random.get_rng_state()
+    first, again, other = (nasbench201(generator=generator(s), channels=2, cells=1).network for s in (0, 0, 1))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
+    assert not torch.equal(next(first.parameters()), next(other.parameters()))
+
+
 def test_published_numbers_of_architectures() -> None:
     assert space().size == len(everything()) == 15_625
     assert len({published_key(arch) for arch in everything()}) == 6_466

@@ -17,8 +17,7 @@ def generator() -> torch.Generator:
     ("depth", "params", "macs"), [(20, 0.27e6, 41e6), (32, 0.46e6, 69e6), (56, 0.85e6, 126e6), (110, 1.7e6, 253e6)]
 )
 def test_published_sizes(depth: int, params: float, macs: float) -> None:
-    with torch.device("meta"):
-        cost = count(CifarResNet(depth, 10, 16), 32)
+    cost = count(CifarResNet(depth, 10, 16), 32)
     assert cost.params == pytest.approx(params, rel=0.02)
     assert cost.macs == pytest.approx(macs, rel=0.015)
 
@@ -66,6 +65,28 @@ def test_nearest_within_limits_is_the_largest_that_fits() -> None:
     assert chosen.depth == 20
     assert nearest_resnet(tiny, 32, 10, generator=generator(), max_params=300_000, max_macs=30_000_000).depth == 14
     assert nearest_resnet(tiny, 32, 10, generator=generator(), max_macs=1).depth == 8
+
+
+def test_nearest_costs_what_the_limit_was_compared_with() -> None:
+    limit = count(CifarResNet(44, 3, 16), 9)
+    chosen = nearest_resnet(limit, 9, 3, generator=generator(), max_params=limit.params, max_macs=limit.macs)
+    assert count(chosen, 9) == limit
+    assert chosen.depth == 44
+    below = nearest_resnet(limit, 9, 3, generator=generator(), max_params=limit.params - 1)
+    assert below.depth == 32
+
+
+def test_nearest_draws_the_weights_of_its_depth() -> None:
+    chosen = nearest_resnet(Cost(1, 1), 8, 3, generator=generator())
+    direct = cifar_resnet(8, 3, generator=generator())
+    assert all(torch.equal(a, b) for a, b in zip(chosen.parameters(), direct.parameters(), strict=True))
+
+
+def test_building_leaves_the_global_generator_alone() -> None:
+    state = torch.random.get_rng_state()
+    cifar_resnet(8, 3, generator=generator())
+    nearest_resnet(Cost(1, 1), 8, 3, generator=generator())
+    assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_nearest_without_limits_is_nearest_to_the_reference() -> None:

@@ -233,11 +233,19 @@ def _candidate_costs(context: Context, space: SearchSpace[Backbone]) -> Callable
 
 
 def _seconds_a_candidate(context: Context, space: SearchSpace[Backbone]) -> float:
-    """Mean seconds to score one of five random architectures, after one that warms up."""
-    scorer, rng = _scorer(context, space), generator(context.seed, "plan", "candidates")
-    architectures = [space.simplify(space.sample(rng)) for _ in range(6)]
-    scorer(architectures[0])
+    """Expected seconds a candidate takes: those of five that are scored, by the share that will be.
+
+    Candidates beyond a limit are not scored. Fewer of them come as the search goes on, but then more come again that
+    were scored before, so no share under a half is counted on.
+    """
+    scorer, costs = _scorer(context, space), _candidate_costs(context, space)
+    rng = generator(context.seed, "plan", "candidates")
+    architectures = [space.simplify(space.sample(rng)) for _ in range(60)]
+    feasible = [a for a in architectures if max(context.settings.limits.violations(costs(a)).values(), default=0) <= 0]
+    timed = (feasible + architectures)[:6]
+    scorer(timed[0])  # warms up
     started = time.perf_counter()
-    for architecture in architectures[1:]:
+    for architecture in timed[1:]:
         scorer(architecture)
-    return (time.perf_counter() - started) / 5
+    seconds = (time.perf_counter() - started) / len(timed[1:])
+    return seconds * max(0.5, len(feasible) / len(architectures))

@@ -27,7 +27,7 @@ class SearchConfig(BaseModel):
 
     population: int = Field(20, ge=2, description="candidates a generation")
     generations: int | None = Field(None, ge=1, description="none: planned from the time limit, else 10")
-    calibration_images: int = Field(1024, ge=2, description="training images for batch-norm statistics")
+    calibration_images: int = Field(512, ge=2, description="training images for batch-norm statistics")
     batch_size: int = Field(256, ge=2)
 
 

@@ -68,8 +68,7 @@ class Choice(nn.Module):
         for weight, option in zip(self.active, self.options.values(), strict=True):
             output: Tensor | None = option(*inputs)
             if output is not None:
-                # The sum is this loop's own tensor and no backward formula reads it, so it grows in place.
-                total = output * weight if total is None else total.addcmul_(output, weight)
+                total = output * weight if total is None else total + output * weight
         return total
 
     def extra_repr(self) -> str:

@@ -124,9 +124,9 @@ def nasbench201(
         cells: N of the paper, cells in each stage. All cells share their decisions.
         classes: outputs of the linear head.
     """
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):  # constructors draw from the global generator
         network = NASBench201(channels, cells, classes)
-    initialise(network.to_empty(device="cpu"), generator)
+    initialise(network, generator)
     return SearchSpace(network, GRAMMAR)
 
 

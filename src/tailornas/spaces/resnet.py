@@ -79,9 +79,9 @@ def cifar_resnet(depth: int, classes: int, *, generator: torch.Generator, channe
     """
     if depth < 8 or depth % 6 != 2:
         raise ConfigError(f"ResNet depth {depth}: expected 6n + 2 with n >= 1, one of {DEPTHS} for example")
-    with torch.device("meta"):
+    with torch.random.fork_rng(devices=[]):  # constructors draw from the global generator
         network = CifarResNet(depth, classes, channels)
-    initialise(network.to_empty(device="cpu"), generator)
+    initialise(network, generator)
     return network
 
 
@@ -107,8 +107,7 @@ def nearest_resnet(
         max_params: limit on parameters.
         max_macs: limit on multiply-accumulates for one image.
     """
-    with torch.device("meta"):
-        costs = {depth: count(CifarResNet(depth, classes, channels=16), image_size) for depth in DEPTHS}
+    costs = _costs(image_size, classes)
     if max_params is None and max_macs is None:
         depth = min(DEPTHS, key=lambda depth: _distance(costs[depth], reference))
     else:
@@ -119,6 +118,15 @@ def nearest_resnet(
         ]
         depth = max(within, default=min(DEPTHS))
     return cifar_resnet(depth, classes, generator=generator)
+
+
+def _costs(image_size: int, classes: int) -> dict[int, Cost]:
+    """Costs by depth from those of two: each block that is added to a stage costs what its last one does."""
+    with torch.random.fork_rng(devices=[]):
+        first, second = (count(CifarResNet(depth, classes, channels=16), image_size) for depth in (8, 14))
+    params, macs = second.params - first.params, second.macs - first.macs
+    blocks = {depth: (depth - 8) // 6 for depth in DEPTHS}
+    return {depth: Cost(first.params + n * params, first.macs + n * macs) for depth, n in blocks.items()}
 
 
 def _distance(a: Cost, b: Cost) -> float:

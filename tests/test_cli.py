@@ -1,0 +1,348 @@
+"""The command, as a shell would see it: one line and exit code 2 for whatever is wrong with the input."""
+
+import json
+import re
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from sklearn.datasets import load_digits
+
+from tailornas import __version__
+from tailornas.cli import default_folder, main
+from tailornas.config import RunConfig
+from tailornas.data import DataConfig
+
+TINY = (
+    "--set=pretrain.epochs=1",
+    "--set=adapt.epochs=1",
+    "--set=search.population=4",
+    "--set=search.generations=1",
+    "--set=train.epochs=1",
+    "--set=space.channels=4",
+)
+
+
+class Shell:
+    """Runs the command in this process, in an empty working folder."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+        self.monkeypatch, self.capsys = monkeypatch, capsys
+        self.out = self.err = ""
+
+    def __call__(self, *arguments: str | Path) -> int:
+        self.monkeypatch.setattr("sys.argv", ["tailornas", *map(str, arguments)])
+        self.capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main()
+        self.out, self.err = self.capsys.readouterr()
+        return int(ended.value.code or 0)
+
+    def error(self, *arguments: str | Path) -> str:
+        """The one line that a mistake is answered with."""
+        assert self(*arguments) == 2, self.err
+        assert re.fullmatch(r"error: [^\n]+\n", self.err), self.err
+        return self.err.removeprefix("error: ").strip()
+
+
+@pytest.fixture
+def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Shell]:
+    threads = torch.get_num_threads()
+    monkeypatch.chdir(tmp_path)
+    yield Shell(monkeypatch, capsys)
+    torch.set_num_threads(threads)
+
+
+@pytest.fixture
+def configured(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
+    """What the pipeline is asked to do, which it does not do."""
+    asked: dict[str, Any] = {}
+
+    def run(config: RunConfig, out: Path, console: object, *, command: str, started: float) -> None:
+        asked.update(config=config, out=out, console=console, command=command)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tailornas.pipeline.run", run)
+    return asked
+
+
+def write_images(folder: Path, counts: dict[str, int]) -> Path:
+    """A folder of handwritten digits, the given number of each class."""
+    digits = load_digits()
+    for name, count in counts.items():
+        (folder / name).mkdir(parents=True)
+        of_class = np.flatnonzero(digits.target == int(name))
+        for number in range(count):
+            pixels = (digits.images[of_class[number]] * 255 / 16).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / name / f"{number}.png")
+    return folder
+
+
+def test_version_and_help(shell: Shell) -> None:
+    assert shell("--version") == 0
+    assert (shell.out, shell.err) == (f"tailornas {__version__}\n", "")
+    assert shell("--help") == 0
+    assert "run" in shell.out
+    assert shell("run", "--help") == 0
+    for option in ("--data", "--time-limit", "--max-macs", "--config", "--set", "--out"):
+        assert option in shell.out
+    assert shell.err == ""
+
+
+def test_no_arguments_show_the_help(shell: Shell) -> None:
+    shell()
+    assert "Usage" in shell.out + shell.err
+    assert "error" not in shell.err
+
+
+def test_every_option_sets_its_key(shell: Shell, configured: dict[str, Any]) -> None:
+    options = {
+        "--data": "cifar10",
+        "--data-dir": "sets",
+        "--imbalance-factor": "50",
+        "--profile": "step",
+        "--image-size": "16",
+        "--source": "cifar100",
+        "--time-limit": "1h30m",
+        "--max-macs": "15M",
+        "--max-params": "300k",
+        "--max-latency": "2.5",
+        "--method": "imb-nas",
+        "--space": "nasbench201",
+        "--loss": "focal",
+        "--init": "inherit",
+        "--seed": "7",
+    }
+    assert shell("run", *(part for pair in options.items() for part in pair), "--skip-bad") == 130
+    config: RunConfig = configured["config"]
+    expected = RunConfig.model_validate(
+        {
+            "data": {
+                "data": "cifar10",
+                "data_dir": "sets",
+                "imbalance_factor": 50,
+                "profile": "step",
+                "image_size": 16,
+                "skip_bad": True,
+            },
+            "source": {"data": "cifar100"},
+            "time_limit": 5400,
+            "limits": {"macs": 15_000_000, "params": 300_000, "latency_ms": 2.5},
+            "method": "imb-nas",
+            "space": {"name": "nasbench201"},
+            "train": {"loss": "focal", "init": "inherit"},
+            "seed": 7,
+        }
+    )
+    assert config == expected
+    assert configured["out"] == Path("runs/cifar10-if50")
+
+
+def test_file_assignments_and_options_in_their_order(shell: Shell, configured: dict[str, Any]) -> None:
+    Path("run.toml").write_text("seed = 1\n[data]\nskip_bad = true\nprofile = 'step'\n[search]\npopulation = 9\n")
+    shell("run", "--config", "run.toml", "--set", "seed=2", "--set", "search.generations=3", "--out", "here")
+    config: RunConfig = configured["config"]
+    assert (config.seed, config.search.population, config.search.generations) == (2, 9, 3)
+    assert (config.data.skip_bad, config.data.profile) == (True, "step")  # an option that is not given says nothing
+    assert configured["out"] == Path("here")
+    shell("run", "--config", "run.toml", "--set", "seed=2", "--seed", "3")
+    assert configured["config"].seed == 3
+
+
+def test_an_interrupted_run_says_how_to_go_on(shell: Shell, configured: dict[str, Any]) -> None:
+    assert shell("run", "--data", "my images", "--seed", "3") == 130
+    assert shell.err == "stopped; to go on where it ended: tailornas run --data 'my images' --seed 3\n"
+    assert configured["command"] == "tailornas run --data 'my images' --seed 3"
+
+
+def test_interrupted_while_it_starts(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("tailornas.config.read_config", interrupt)
+    assert shell("run") == 130
+    assert "Traceback" not in shell.err
+
+
+@pytest.mark.parametrize(
+    ("data", "folder"),
+    [
+        (DataConfig(), "digits-if10"),
+        (DataConfig(data="cifar10"), "cifar10-if100"),
+        (DataConfig(data="cifar10", imbalance_factor=12.5), "cifar10-if12.5"),
+        (DataConfig(data="cifar10", profile="as-is"), "cifar10"),
+        (DataConfig(data="/data/my birds"), "my birds"),
+        (DataConfig(data="birds/train.txt"), "train"),
+        (DataConfig(data="./birds/", imbalance_factor=20), "birds-if20"),
+    ],
+)
+def test_the_default_folder_is_named_for_the_data(data: DataConfig, folder: str) -> None:
+    assert default_folder(RunConfig(data=data)) == Path("runs") / folder
+
+
+MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
+    "unknown option": (lambda here: ["--popluation", "3"], r"No such option: --popluation.*"),
+    "option without its value": (lambda here: ["--data"], r".*'?--data'?.* requires an argument.*"),
+    "a word too many": (lambda here: ["digits"], r".*unexpected extra argument.*digits.*"),
+    "unknown name": (lambda here: ["--data", "digitz"], r"unknown data source 'digitz': expected one of .*digits.*"),
+    "no such path": (lambda here: ["--data", here / "none"], r"no such file or folder: .*none"),
+    "empty folder": (lambda here: ["--data", made(here / "empty")], r".*empty has no sub-folders: expected one .*"),
+    "one class": (
+        lambda here: ["--data", write_images(here / "one", {"3": 5})],
+        r".*one has 1 class: expected at least 2 .*",
+    ),
+    "a class without images": (
+        lambda here: ["--data", made(write_images(here / "some", {"3": 5, "4": 5}) / "5").parent],
+        r".*some/5 holds no image: expected files ending in .*",
+    ),
+    "a list with a bad line": (
+        lambda here: ["--data", written(here / "list.txt", "a.png 0\n\nb.png one\n")],
+        r".*list\.txt line 3 is 'b\.png one': expected 'relative/path label' .*",
+    ),
+    "imbalance factor below one": (
+        lambda here: ["--imbalance-factor", "0.5"],
+        r"data\.imbalance_factor: .*greater than or equal to 1, got '0\.5'",
+    ),
+    "imbalance factor without a profile": (
+        lambda here: ["--imbalance-factor", "5", "--profile", "as-is"],
+        r".*imbalance_factor 5 has no effect with profile 'as-is'.*",
+    ),
+    "imbalance that leaves a class empty": (
+        lambda here: ["--imbalance-factor", "100000"],
+        r".*imbalance_factor 100000 leaves class \d with 0 of its .*",
+    ),
+    "unknown profile": (lambda here: ["--profile", "log"], r"data\.profile: .*'exp', 'step' or 'as-is', got 'log'"),
+    "unknown space": (lambda here: ["--space", "darts"], r"unknown space 'darts': expected one of nasbench201"),
+    "unknown loss": (lambda here: ["--loss", "lmad"], r"unknown loss 'lmad': expected one of .*ldam.*"),
+    "unknown method": (lambda here: ["--method", "random"], r"method: .*'imb-nas', got 'random'"),
+    "unknown init": (lambda here: ["--init", "random"], r"train\.init: .*'inherit', got 'random'"),
+    "image size of no pixels": (lambda here: ["--image-size", "0"], r"data\.image_size: .*, got '0'"),
+    "seed that is no number": (lambda here: ["--seed", "lucky"], r"seed: .*integer.*, got 'lucky'"),
+    "time limit that is none": (
+        lambda here: ["--time-limit", "soon"],
+        r"time_limit: expected a duration such as 90s, 30m or 1h30m, got 'soon'",
+    ),
+    "time limit of nothing": (lambda here: ["--time-limit", "0s"], r"time_limit: .*greater than 0, got '0s'"),
+    "limit that is no number": (lambda here: ["--max-macs", "few"], r"limits\.macs: expected a number .*, got 'few'"),
+    "unknown key": (
+        lambda here: ["--set", "search.popular=3"],
+        r"unknown configuration key 'search\.popular': expected one of population, .*",
+    ),
+    "wrong type": (lambda here: ["--set", "search.population=many"], r"search\.population: .*integer.*, got 'many'"),
+    "no assignment": (lambda here: ["--set", "seed"], r"expected stage\.field=value, got 'seed'"),
+    "unknown key in a file": (
+        lambda here: ["--config", written(here / "run.toml", "[search]\npopular = 3\n")],
+        r"unknown configuration key 'search\.popular': .*",
+    ),
+    "no such configuration": (
+        lambda here: ["--config", here / "none.toml"],
+        r"cannot read the configuration .*none\.toml: No such file or directory",
+    ),
+    "configuration that is not TOML": (
+        lambda here: ["--config", written(here / "run.toml", "seed: 3\n")],
+        r".*run\.toml is not TOML: .*",
+    ),
+    "data folder that is not used": (lambda here: ["--data-dir", here], r"data_dir .* has no effect with digits.*"),
+    "source that is the target": (
+        lambda here: ["--source", "digits"],
+        r"source and target are both 'digits' and would share images: .*",
+    ),
+    "no device": (
+        lambda here: ["--set", "device.accelerator=mps"],
+        r"device\.accelerator 'mps' is not available on this machine: .*",
+    ),
+}
+
+
+def made(folder: Path) -> Path:
+    folder.mkdir()
+    return folder
+
+
+def written(file: Path, text: str) -> Path:
+    file.write_text(text)
+    return file
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_is_one_line_and_leaves_nothing_behind(shell: Shell, tmp_path: Path, mistake: str) -> None:
+    arguments, pattern = MISTAKES[mistake]
+    message = shell.error("run", *arguments(tmp_path))
+    assert re.fullmatch(pattern, message), message
+    assert not Path("runs").exists()
+
+
+def test_an_unknown_command(shell: Shell) -> None:
+    assert "walk" in shell.error("walk")
+
+
+def test_a_limit_that_nothing_meets_says_the_smallest(shell: Shell) -> None:
+    message = shell.error("run", "--out", "run", "--max-macs", "1k", *TINY)
+    match = re.fullmatch(
+        r"no architecture of the space meets the limit of 1,000 MACs: the smallest found has ([\d,]+) MACs", message
+    )
+    assert match is not None, message
+    assert not Path("run").exists()
+    # One less than that is refused as well.
+    smallest = int(match[1].replace(",", ""))
+    assert f"has {smallest:,} MACs" in shell.error("run", "--out", "run", "--max-macs", str(smallest - 1), *TINY)
+
+
+def test_a_time_limit_that_is_too_short_says_how_long_is_enough(shell: Shell) -> None:
+    message = shell.error("run", "--out", "run", "--time-limit", "1s")
+    assert re.match(r"a time limit of 1 s is too short for this data on this machine: give at least \d+ s", message)
+    assert not Path("run").exists()
+
+
+def test_an_image_that_cannot_be_read_is_named_and_can_be_skipped(shell: Shell, tmp_path: Path) -> None:
+    folder = write_images(tmp_path / "images", {"0": 9, "1": 8, "2": 7})
+    (folder / "1" / "broken.png").write_bytes((folder / "1" / "0.png").read_bytes()[:60])
+    message = shell.error("run", "--data", folder, "--out", "run")
+    assert re.match(r"cannot read image .*images/1/broken\.png \(.*\): replace or remove it, or set skip_bad", message)
+    assert not Path("run").exists()
+    # With the image left out, the next mistake is met: the data was loaded.
+    assert "MACs" in shell.error("run", "--data", folder, "--out", "run", "--skip-bad", "--max-macs", "1", *TINY)
+    assert re.search(r"left out because they cannot be read: .*images/1/broken\.png", shell.out)
+
+
+def test_a_folder_that_is_something_else(shell: Shell) -> None:
+    made(Path("photos"))
+    written(Path("photos/cat.txt"), "a cat")
+    message = shell.error("run", "--out", "photos")
+    assert message.startswith(
+        "photos is not a run folder: expected it to be empty or to have a run.json, found 'cat.txt'"
+    )
+    assert [path.name for path in Path("photos").iterdir()] == ["cat.txt"]
+
+
+def test_a_file_instead_of_a_folder(shell: Shell) -> None:
+    written(Path("notes"), "note")
+    assert shell.error("run", "--out", "notes").startswith("notes is a file: expected a run folder or a new path")
+    assert "notes" in shell.error("run", "--out", "notes/run")
+    assert Path("notes").read_text() == "note"
+
+
+@pytest.mark.parametrize(
+    ("record", "pattern"),
+    [
+        ({"project": "tailornas", "format": 99}, r"run was written in another format: .* says 99; .*"),
+        ({"project": "other", "format": 1}, r"run belongs to another program: .*'other'.*"),
+        ([], r"run belongs to another program: .*"),
+    ],
+)
+def test_a_run_folder_of_another_kind(shell: Shell, record: object, pattern: str) -> None:
+    made(Path("run"))
+    written(Path("run/run.json"), json.dumps(record))
+    assert re.fullmatch(pattern, shell.error("run", "--out", "run"))
+    assert json.loads(Path("run/run.json").read_text()) == record
+    assert [path.name for path in Path("run").iterdir()] == ["run.json"]
+
+
+def test_a_damaged_run_folder(shell: Shell) -> None:
+    made(Path("run"))
+    written(Path("run/run.json"), '{"project": ')
+    assert "run.json" in shell.error("run", "--out", "run")
