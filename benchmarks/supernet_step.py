@@ -4,6 +4,8 @@ All run the same uniformly sampled paths of NAS-Bench-201 (C = 16, one cell a st
 after the other in an order that rotates from path to path, so that other work on the machine falls on all alike.
 
     python benchmarks/supernet_step.py --out benchmarks/results/supernet_step.json
+
+On a machine that is busy otherwise, ``--threads 1 --cpu-time`` counts processor time instead of waiting for a processor.
 """
 
 import argparse
@@ -141,17 +143,19 @@ def steps(batch: int, dtype: torch.dtype, generator: torch.Generator) -> dict[st
     return {"plain training": train_plain, "supernet training": train_space, "head adaptation": adapt_head}
 
 
-def measure(timed: dict[str, Step], paths: Sequence[Architecture], warmup: int) -> dict[str, list[float]]:
+def measure(
+    timed: dict[str, Step], paths: Sequence[Architecture], warmup: int, clock: Callable[[], float]
+) -> dict[str, list[float]]:
     """Milliseconds of each step for each path after the first ``warmup`` ones."""
     times: dict[str, list[float]] = {name: [] for name in timed}
     names = list(timed)
     for position, path in enumerate(paths):
         shift = position % len(names)
         for name in names[shift:] + names[:shift]:
-            start = time.perf_counter()
+            start = clock()
             timed[name](path)
             if position >= warmup:
-                times[name].append(1e3 * (time.perf_counter() - start))
+                times[name].append(1e3 * (clock() - start))
     return times
 
 
@@ -182,7 +186,9 @@ def main() -> None:
     parser.add_argument("--paths", type=int, default=60, help="timed paths a precision")
     parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--threads", type=int, default=torch.get_num_threads())
+    parser.add_argument("--cpu-time", action="store_true", help="processor time of all threads, not wall time")
     arguments = parser.parse_args()
+    clock = time.process_time if arguments.cpu_time else time.perf_counter
     torch.set_num_threads(arguments.threads)
     processor = torch.cpu.get_capabilities()
     dtypes = [torch.float32]
@@ -193,6 +199,7 @@ def main() -> None:
             "processor": processor.get("cpu_name", platform.processor()),
             "capabilities": [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16") if processor.get(name)],
             "threads": torch.get_num_threads(),
+            "clock": "processor time" if arguments.cpu_time else "wall time",
             "torch": torch.__version__,
         },
         "setting": {"space": "nasbench201", "channels": 16, "cells": 1, "image_size": 32, "batch": arguments.batch},
@@ -203,7 +210,7 @@ def main() -> None:
         timed = steps(arguments.batch, dtype, generator)
         space = nasbench201(cells=1, generator=generator)
         paths = [space.sample(generator) for _ in range(warmup + arguments.paths)]
-        report[str(dtype).removeprefix("torch.")] = summary(measure(timed, paths, warmup), arguments.batch)
+        report[str(dtype).removeprefix("torch.")] = summary(measure(timed, paths, warmup, clock), arguments.batch)
     text = json.dumps(report, indent=2)
     print(text)
     if arguments.out:

@@ -51,5 +51,5 @@ def answer(command: dict[str, Any]) -> int | None:
 
 if __name__ == "__main__":
     for line in sys.stdin:
-        sys.__stdout__.write(f"{json.dumps(answer(json.loads(line)))}\n")
-        sys.__stdout__.flush()
+        sys.stdout.write(f"{json.dumps(answer(json.loads(line)))}\n")
+        sys.stdout.flush()

@@ -193,11 +193,11 @@ def test_wrong_values_are_named_in_full(assignment: str, pattern: str) -> None:
 @pytest.mark.parametrize(
     ("assignment", "pattern"),
     [
-        ("space.name=nasbench301", r"unknown space 'nasbench301': expected one of .*nasbench201"),
-        ("train.loss=lmad", r"unknown loss 'lmad': expected one of .*ldam"),
-        ("train.schedule.name=later", r"unknown schedule 'later': expected one of .*drw"),
-        ("train.schedule.weighting=heavy", r"unknown weighting 'heavy': expected one of .*inverse"),
-        ("adapt.weighting=heavy", r"unknown weighting 'heavy': expected one of .*inverse"),
+        ("space.name=nasbench301", r"unknown space 'nasbench301': expected one of .*nasbench201.*"),
+        ("train.loss=lmad", r"unknown loss 'lmad': expected one of .*ldam.*"),
+        ("train.schedule.name=later", r"unknown schedule 'later': expected one of .*drw.*"),
+        ("train.schedule.weighting=heavy", r"unknown weighting 'heavy': expected one of .*inverse.*"),
+        ("adapt.weighting=heavy", r"unknown weighting 'heavy': expected one of .*inverse.*"),
         ("train.loss_settings.speed=3", r".*'speed'.*"),
     ],
 )

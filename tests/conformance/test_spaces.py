@@ -157,23 +157,23 @@ def test_text_round_trip(space: SearchSpace[nn.Module]) -> None:
         assert space.from_text(space.to_text(arch)) == arch
 
 
-def test_simplify_and_canonical_agree(space: SearchSpace[nn.Module]) -> None:
+def test_simplify_and_identity_agree(space: SearchSpace[nn.Module]) -> None:
     source = seeded(9)
     for _ in range(500):
         arch = space.sample(source)
         simple = space.simplify(arch)
         assert space.simplify(simple) == simple
-        assert space.canonical(simple) == space.canonical(arch)
+        assert space.identity(simple) == space.identity(arch)
         assert space.valid(simple)
         assert space.cost(simple, 8) == space.cost(arch, 8)
 
 
-def test_canonical_keys_are_those_of_a_space_built_anew(request: pytest.FixtureRequest) -> None:
+def test_identities_are_those_of_a_space_built_anew(request: pytest.FixtureRequest) -> None:
     for name in SPACES:
         fresh, source = SPACES[name](), seeded(10)
         for _ in range(20):
             arch = fresh.sample(source)
-            assert fresh.canonical(arch) == built(name).canonical(arch)
+            assert fresh.identity(arch) == built(name).identity(arch)
 
 
 @pytest.mark.parametrize("size", [1, 7, 8])
@@ -200,7 +200,7 @@ def test_random_draws_are_valid_and_repeatable(space: SearchSpace[nn.Module]) ->
         for _ in range(100):
             arch = space.crossover(space.mutate(arch, source), space.mutate(arch, source, rate=0.3), source)
             assert space.valid(arch)
-            keys.append(space.canonical(arch))
+            keys.append(space.identity(arch))
         return keys
 
     assert walk(seeded(13)) == walk(seeded(13))

@@ -66,8 +66,7 @@ def identity(space: SearchSpace[Backbone], architecture: Architecture | str) -> 
     """A text that equal networks share."""
     if isinstance(architecture, str):
         architecture = space.from_text(architecture)
-    cost = cell_costs(space.simplify(architecture))
-    return f"{space.canonical(architecture)} of {cost.macs} multiply-accumulates"
+    return space.identity(architecture)
 
 
 class Scorer:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError
-from tailornas.spaces import Choice, Cost, SearchSpace, cell_edges, count, nasbench201, published_key
+from tailornas.spaces import Choice, Cost, SearchSpace, cell_edges, count, nasbench201
 from tailornas.spaces.nasbench201 import DECISIONS, OPERATIONS, Cell, NASBench201
 from tailornas.spaces.operations import ReLUConvBN
 from tailornas.types import Architecture
@@ -50,10 +50,10 @@ def everything() -> list[Architecture]:
 
 @cache
 def classes() -> dict[str, set[Architecture]]:
-    """Simplified architectures by canonical key."""
+    """Simplified architectures by identity."""
     members: dict[str, set[Architecture]] = defaultdict(set)
     for arch in everything():
-        members[space().canonical(arch)].add(space().simplify(arch))
+        members[space().identity(arch)].add(space().simplify(arch))
     return members
 
 
@@ -91,7 +91,7 @@ def test_supernets_depend_on_the_generator_alone_and_leave_the_global_one_alone(
 
 def test_published_numbers_of_architectures() -> None:
     assert space().size == len(everything()) == 15_625
-    assert len({published_key(arch) for arch in everything()}) == 6_466
+    assert len({space().canonical(arch) for arch in everything()}) == 6_466
 
 
 def test_valid_means_that_a_path_leads_from_input_to_output() -> None:
@@ -116,29 +116,29 @@ def test_simplify_removes_edges_from_nowhere_and_to_nowhere() -> None:
         ("300s01", "000s00"),  # dead edges
     ],
 )
-def test_equal_networks_have_equal_keys(one: str, other: str) -> None:
-    assert space().canonical(cell(*one)) == space().canonical(cell(*other))
+def test_equal_networks_have_equal_identities(one: str, other: str) -> None:
+    assert space().identity(cell(*one)) == space().identity(cell(*other))
 
 
 def test_twice_one_convolution_is_not_the_sum_of_two() -> None:
     same, two = cell(*"30s0ss"), cell(*"3003s0")
-    assert space().canonical(same) == "nor_conv_3x3*(x) + nor_conv_3x3*(x)"
-    assert space().canonical(two) == "nor_conv_3x3(x) + nor_conv_3x3(x)"
+    assert space().identity(same) == "nor_conv_3x3*(x) + nor_conv_3x3*(x)"
+    assert space().identity(two) == "nor_conv_3x3(x) + nor_conv_3x3(x)"
     assert space().cost(same, 32).params < space().cost(two, 32).params
 
 
-def test_canonical_divides_the_space_into_classes_of_equal_cost() -> None:
+def test_identity_divides_the_space_into_classes_of_equal_cost() -> None:
     assert len(classes()) == 5_044
     assert all(len({space().cost(arch, 32) for arch in members}) == 1 for members in classes().values())
 
 
-def test_published_key_divides_it_differently() -> None:
-    """The numbers by which its documentation explains why it is not the canonical key."""
+def test_the_published_key_divides_it_differently() -> None:
+    """The numbers by which its documentation explains why it is not the identity."""
     params: dict[str, set[int]] = defaultdict(set)
     for arch in everything():
-        params[published_key(arch)].add(space().cost(arch, 32).params)
-    assert sum(len(params[published_key(arch)]) > 1 for arch in everything()) == 1_786
-    assert sum(published_key(arch) != published_key(space().simplify(arch)) for arch in everything()) == 900
+        params[space().canonical(arch)].add(space().cost(arch, 32).params)
+    assert sum(len(params[space().canonical(arch)]) > 1 for arch in everything()) == 1_786
+    assert sum(space().canonical(arch) != space().canonical(space().simplify(arch)) for arch in everything()) == 900
 
 
 def by_definition(arch: Architecture, x: Tensor, edges: nn.ModuleList, owner: Mapping[int, int]) -> float:

@@ -68,6 +68,7 @@ def test_incomplete_architectures_are_refused_everywhere(choices: dict[str, str]
         space.architecture,
         space.activate,
         space.derive,
+        space.identity,
         space.canonical,
         space.simplify,
         space.valid,
@@ -85,7 +86,7 @@ def test_the_order_of_choices_does_not_matter() -> None:
     space = SearchSpace(nested())
     ordered, other = arch(a="deep", c="one", b="relu"), arch(b="relu", a="deep", c="one")
     assert space.architecture(other) == ordered
-    assert space.canonical(other) == space.canonical(ordered)
+    assert space.identity(other) == space.identity(ordered)
     assert space.from_text('{"b": "relu", "a": "deep", "c": "one"}') == ordered
 
 
@@ -101,7 +102,7 @@ def test_a_decision_inside_an_option_that_is_not_chosen_decides_nothing() -> Non
     space = SearchSpace(nested())
     assert space.simplify(arch(a="plain", c="tanh", b="relu")) == arch(a="plain", c="three", b="relu")
     assert space.simplify(arch(a="deep", c="tanh", b="relu")) == arch(a="deep", c="tanh", b="relu")
-    keys = {space.canonical(arch(a="plain", c=c, b="relu")) for c in space.decisions["c"]}
+    keys = {space.identity(arch(a="plain", c=c, b="relu")) for c in space.decisions["c"]}
     assert len(keys) == 1
 
 

@@ -27,7 +27,7 @@ SHARES: Mapping[str, float] = {"pretrain": 0.33, "adapt": 0.05, "generations": 0
 """Of the time limit; the rest trains the found network and the baseline."""
 
 MOST_SHARE = 0.6
-"""Share of the planned time that one epoch of each stage and one generation may take; more, and the limit is refused."""
+"""Share of the planned time that one epoch of each stage and one generation may take: else the limit is refused."""
 
 USABLE = 0.90
 """Share of the time limit that is planned; the rest covers test, report and a machine that slows down."""

@@ -41,7 +41,7 @@ class Candidate:
     architecture: str
     """Text form, simplified: what would be trained."""
     key: str
-    """Canonical key and cost: equal networks, and only these, have equal keys."""
+    """Identity: equal networks, and only these, have equal keys."""
     params: int
     macs: int
     latency_ms: float | None
@@ -106,8 +106,7 @@ def evolve(
         if text not in known_costs:
             known_costs[text] = costs(architecture)
         cost = known_costs[text]
-        # The published key of some spaces joins networks with different numbers of weights; their scores differ.
-        key = f"{space.canonical(architecture)} {cost.params} {cost.macs}"
+        key = space.identity(architecture)
         violations = {"disconnected": 0.0 if space.valid(architecture) else 1.0, **limits.violations(cost)}
         feasible = max(violations.values()) <= 0
         if feasible and key not in scores:

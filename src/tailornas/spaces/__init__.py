@@ -4,7 +4,7 @@ from tailornas.spaces.build import SPACES, SpaceConfig, build_space
 from tailornas.spaces.choice import Choice
 from tailornas.spaces.cost import Cost, Latency, count, latency
 from tailornas.spaces.grammar import Grammar
-from tailornas.spaces.nasbench201 import NASBench201, cell_edges, nasbench201, published_key
+from tailornas.spaces.nasbench201 import NASBench201, cell_edges, nasbench201
 from tailornas.spaces.network import Backbone
 from tailornas.spaces.operations import initialise
 from tailornas.spaces.resnet import CifarResNet, cifar_resnet, nearest_resnet
@@ -29,5 +29,4 @@ __all__ = [
     "latency",
     "nasbench201",
     "nearest_resnet",
-    "published_key",
 ]

@@ -44,15 +44,18 @@ class Grammar:
     Args:
         simplify: replaces parts that cannot reach the output by the cheapest equivalent. The result is what is built
             and run, so it must compute what the argument computes; applied twice it changes nothing more.
-        key: a text for a simplified architecture, equal for two that compute the same function under some renaming of
-            weights, and for no others.
+        identity: a text for a simplified architecture, equal for two that compute the same function under some renaming
+            of weights, and for no others.
+        canonical: the key by which the space's publication counts its distinct architectures, of any architecture;
+            None: the identity.
         valid: whether the architecture is worth building at all.
         to_text: the space's own text form; must not start with a brace.
         from_text: reads it; raises :class:`~tailornas.errors.ArchitectureError` with the position of a mistake.
     """
 
     simplify: Callable[[Architecture], Architecture] = lambda arch: arch
-    key: Callable[[Architecture], str] = to_json
+    identity: Callable[[Architecture], str] = to_json
+    canonical: Callable[[Architecture], str] | None = None
     valid: Callable[[Architecture], bool] = lambda arch: True
     to_text: Callable[[Architecture], str] = to_json
     from_text: Callable[[str], Architecture] = from_json

@@ -14,7 +14,7 @@ from tailornas.spaces.operations import AvgPool, Identity, Node, ReLUConvBN, Zer
 from tailornas.spaces.space import SearchSpace
 from tailornas.types import Architecture
 
-__all__ = ["NASBench201", "cell_edges", "nasbench201", "published_key"]
+__all__ = ["NASBench201", "cell_edges", "nasbench201"]
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -135,13 +135,13 @@ def cell_edges(arch: Architecture) -> list[tuple[int, int, str]]:
     return [(source, target, arch[key]) for (source, target), key in zip(EDGES, DECISIONS, strict=True)]
 
 
-def published_key(arch: Architecture) -> str:
+def _canonical(arch: Architecture) -> str:
     """The paper's own key of isomorphic cells (sec. 3.1): 6,466 distinct ones over the whole space.
 
-    It reproduces that number and is not the canonical key, for it errs on both sides. It does not tell a cell that
-    adds the same convolution twice from one that adds two: 1,786 cells share their key with cells that have another
-    number of parameters. And a node whose inputs are all zero is not always zero to it: removing dead edges changes
-    the key of 900 cells.
+    It is the field's number, but it errs on both sides and so is not the identity that a search may trust. It does not
+    tell a cell that adds the same convolution twice from one that adds two: 1,786 cells share their key with cells that
+    have another number of parameters. And a node whose inputs are all zero is not always zero to it: removing dead
+    edges changes the key of 900 cells.
     """
     nodes = ["0", "", "", ""]
     for target in (1, 2, 3):
@@ -174,7 +174,7 @@ def _simplify(arch: Architecture) -> Architecture:
     return arch if live == chosen else Architecture(tuple(zip(DECISIONS, live, strict=True)))
 
 
-def _key(arch: Architecture) -> str:
+def _identity(arch: Architecture) -> str:
     """Writes the output of a simplified cell as a sorted sum of expressions in its input x: 5,044 over the space.
 
     A skip connection passes on the terms of its node; average pooling, being linear, applies to each of them. A star
@@ -241,4 +241,6 @@ def _expect(text: str, at: int, token: str) -> int:
     return at + len(token)
 
 
-GRAMMAR = Grammar(simplify=_simplify, key=_key, valid=_valid, to_text=_to_text, from_text=_from_text)
+GRAMMAR = Grammar(
+    simplify=_simplify, identity=_identity, canonical=_canonical, valid=_valid, to_text=_to_text, from_text=_from_text
+)

@@ -27,7 +27,7 @@ DRAWS = 1000
 """Draws after which a random search for a valid architecture gives up."""
 
 CACHED = 2**16
-"""Architectures whose simplified form and canonical key are remembered."""
+"""Architectures whose simplified form and identity are remembered."""
 
 
 @final
@@ -35,7 +35,7 @@ class SearchSpace(Generic[NetT_co]):
     """All architectures that the :class:`~tailornas.spaces.choice.Choice` modules of a network can be set to.
 
     Parts of an architecture that cannot reach the output are dead: they are not run, not built and cost nothing, so
-    architectures with equal canonical keys are one network in every respect. Random methods draw from the passed CPU
+    architectures of one identity are one network in every respect. Random methods draw from the passed CPU
     generator alone. Every method that takes an architecture raises
     :class:`~tailornas.errors.ArchitectureError` where a decision is missing or unknown, or an option is unknown.
 
@@ -62,7 +62,7 @@ class SearchSpace(Generic[NetT_co]):
             raise ArchitectureError(f"{type(network).__name__} contains no Choice: expected at least one decision")
         self._decisions = MappingProxyType(decisions)
         self._simplified = lru_cache(CACHED)(self._simplify)
-        self._key = lru_cache(CACHED)(lambda arch: self.grammar.key(self._simplified(arch)))
+        self._identity = lru_cache(CACHED)(lambda arch: self.grammar.identity(self._simplified(arch)))
         self._table = lru_cache(8)(self._build_table)
         self._counted = lru_cache(CACHED)(lambda arch, size, head: count(self.derive(arch), size))
 
@@ -118,9 +118,15 @@ class SearchSpace(Generic[NetT_co]):
         """The same network with dead parts replaced by their cheapest equivalent."""
         return self._simplified(arch)
 
+    def identity(self, arch: Architecture) -> str:
+        """A key that equal networks, and only these, share: what a search remembers its scores by."""
+        return self._identity(arch)
+
     def canonical(self, arch: Architecture) -> str:
-        """A key that equal networks, and only these, share."""
-        return self._key(arch)
+        """The key by which the space's publication counts distinct architectures; without one, :meth:`identity`."""
+        if self.grammar.canonical is None:
+            return self._identity(arch)
+        return self.grammar.canonical(self.architecture(arch))
 
     def _simplify(self, arch: Architecture) -> Architecture:
         choices = dict(self.architecture(arch))
@@ -163,7 +169,7 @@ class SearchSpace(Generic[NetT_co]):
                     others = [name for name in self.decisions[key] if name != choices[key]]
                     choices[key] = others[int(draws[2 * position + 1] * len(others))]
             child = Architecture.of(choices)
-            if self.valid(child) and self.canonical(child) != self.canonical(arch):
+            if self.valid(child) and self.identity(child) != self.identity(arch):
                 return child
         raise ArchitectureError(f"no other valid network near {self.to_text(arch)}: expected a larger space")
 
