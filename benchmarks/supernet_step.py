@@ -5,7 +5,7 @@ after the other in an order that rotates from path to path, so that other work o
 
     python benchmarks/supernet_step.py --out benchmarks/results/supernet_step.json
 
-On a machine that is busy otherwise, ``--threads 1 --cpu-time`` counts processor time instead of waiting for a processor.
+On a machine that is busy otherwise, ``--threads 1 --cpu-time`` counts processor time and not the wait for a processor.
 """
 
 import argparse

@@ -23,7 +23,6 @@ _UsageError: Any = typer.BadParameter.__base__
 app = typer.Typer(
     name="tailornas",
     help="Find, train and hand over the best backbone for a long-tailed image dataset.",
-    no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -35,12 +34,15 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
+@app.callback(invoke_without_command=True)
 def _root(
+    context: typer.Context,
     version: Annotated[
         bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
     ] = False,
-) -> None: ...
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
 
 
 # An option whose parameter is called `section__field` sets that configuration key; what a value may be is decided

@@ -24,7 +24,7 @@ __all__ = ["RunConfig", "SourceConfig", "read_config", "to_toml"]
 class SourceConfig(BaseModel):
     """The balanced images that the supernet is trained on."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data: str | None = Field(None, description="dataset name or path; none: taken from the target's own data")
     data_dir: Path | None = Field(None, description="folder with the named dataset's files")
@@ -34,7 +34,7 @@ class SourceConfig(BaseModel):
 class RunConfig(BaseModel):
     """Everything that ``tailornas run`` can be told."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Literal["imb-nas"] = Field("imb-nas", description="search method")
     seed: int = Field(0, ge=0, description="everything random follows from it")

@@ -23,7 +23,10 @@ def parse_quantity(value: object) -> object:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgG]?)\s*", value)
     if match is None:
         raise ValueError("expected a number with an optional k, M or G, such as 15M")
-    return round(float(match[1]) * _SCALES[match[2].lower()])
+    number = float(match[1]) * _SCALES[match[2].lower()]
+    if not math.isfinite(number):
+        raise ValueError("expected a number that a computer can count to")
+    return round(number)
 
 
 def parse_duration(value: object) -> object:

@@ -85,7 +85,11 @@ def test_a_missing_file_is_named(tmp_path: Path) -> None:
         read_fashion_mnist(tmp_path)
 
 
-@pytest.mark.parametrize("content", [b"no gzip", gzip.compress(b"no idx"), gzip.compress(bytes(99))[:-9]])
+@pytest.mark.parametrize(
+    "content",
+    [b"no gzip", gzip.compress(b"no idx"), gzip.compress(bytes(99))[:-9]],
+    ids=["no gzip", "no idx", "truncated"],
+)
 def test_a_damaged_file_is_named(tmp_path: Path, content: bytes) -> None:
     lay(tmp_path, ".gz")
     (tmp_path / "train-images-idx3-ubyte.gz").write_bytes(content)

@@ -3,19 +3,20 @@
 IMB-NAS (2210.00136), section 3.2. The supernet keeps its source features; only its decision boundary moves.
 """
 
-from typing import final
+from typing import Self, final
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 from torch.nn import functional as F
 
+from tailornas.errors import UnknownNameError
 from tailornas.heads import build_head
-from tailornas.losses import class_weights
+from tailornas.losses import WEIGHTINGS, class_weights
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
-from tailornas.training import EpochBatches, Fitted, OptimizerConfig, Position, fit
+from tailornas.training import EpochBatches, Fitted, OptimizerConfig, Position, batch_statistics, fit
 from tailornas.types import ClassCounts, Stage
 
 __all__ = ["HeadConfig", "adapt_head"]
@@ -23,14 +24,24 @@ __all__ = ["HeadConfig", "adapt_head"]
 
 @final
 class HeadConfig(BaseModel):
-    """How the head is retrained on the target."""
+    """How the head is retrained on the target.
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    Raises:
+        UnknownNameError: no such weighting.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else 20")
     batch_size: int = Field(128, ge=2)
     weighting: str = Field("effective", description="class weights of the cross-entropy, by name")
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=5e-4)
+
+    @model_validator(mode="after")
+    def _known(self) -> Self:
+        if self.weighting not in WEIGHTINGS:
+            raise UnknownNameError("weighting", self.weighting, list(WEIGHTINGS))
+        return self
 
 
 def adapt_head(
@@ -72,5 +83,5 @@ def adapt_head(
             features = network.features(images)
         return F.cross_entropy(head(features.clone()), labels, weights)
 
-    network.train()
-    return fit(fabric, head, step, batches, epochs=epochs, optimizer=optimizer, stage=stage)
+    with batch_statistics(network):
+        return fit(fabric, head, step, batches, epochs=epochs, optimizer=optimizer, stage=stage)

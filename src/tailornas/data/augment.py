@@ -18,7 +18,7 @@ __all__ = ["AugmentConfig", "crop_and_flip", "cutout", "normalize"]
 class AugmentConfig(BaseModel):
     """What is done at random to each training image."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     crop: bool = Field(
         default=True,

@@ -25,7 +25,7 @@ _CHUNK = 1024  # images whose pixels are counted at a time
 class DataConfig(BaseModel):
     """Which images to use, and how to make them long-tailed and divide them."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data: str = Field(
         default="digits",

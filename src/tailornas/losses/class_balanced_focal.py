@@ -36,7 +36,7 @@ def sigmoid_focal_loss(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
 class ClassBalancedFocalSettings(BaseModel):
     """Settings of :class:`ClassBalancedFocal`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     beta: float = Field(0.9999, ge=0, lt=1, description="of the effective number; 0: all classes alike")
     gamma: float = Field(0.5, ge=0, description="focusing parameter")

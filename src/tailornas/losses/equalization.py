@@ -18,7 +18,7 @@ __all__ = ["Equalization", "EqualizationSettings"]
 class EqualizationSettings(BaseModel):
     """Settings of :class:`Equalization`; the defaults are the paper's for CIFAR-100-LT."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rare: float = Field(0.003, ge=0, le=1, description="classes with a smaller share of the images are rare")
     ignore: float = Field(0.95, ge=0, le=1, description="chance that a rare negative is left out (gamma)")

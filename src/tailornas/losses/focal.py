@@ -35,7 +35,7 @@ def focal_loss(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
 class FocalSettings(BaseModel):
     """Settings of :class:`Focal`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     gamma: float = Field(2.0, ge=0, description="focusing parameter; 0 is the cross-entropy")
 

@@ -18,7 +18,7 @@ __all__ = ["LabelAwareSmoothing", "LabelAwareSmoothingSettings", "smoothing_fact
 class LabelAwareSmoothingSettings(BaseModel):
     """Settings of :class:`LabelAwareSmoothing`; the defaults are the authors' for CIFAR-100-LT."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     head: float = Field(0.4, ge=0, lt=1, description="smoothing of the biggest class")
     tail: float = Field(0.1, ge=0, lt=1, description="smoothing of the smallest class")

@@ -30,7 +30,7 @@ def ldam_margins(counts: ClassCounts, largest: float = 0.5) -> Tensor:
 class LDAMSettings(BaseModel):
     """Settings of :class:`LDAM`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     largest_margin: float = Field(0.5, ge=0, description="margin of the rarest class, as a cosine")
     scale: float = Field(30.0, gt=0, description="what the cosines are multiplied by")

@@ -52,7 +52,7 @@ def adjust_logits(logits: Tensor, priors: Tensor, tau: float = 1.0) -> Tensor:
 class LogitAdjustmentSettings(BaseModel):
     """Settings of :class:`LogitAdjustment`."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     tau: float = Field(1.0, ge=0, description="how much of the log-prior is added; 0 is the cross-entropy")
 

@@ -17,7 +17,7 @@ __all__ = ["LongTailLoss", "NoSettings", "target_mask"]
 class NoSettings(BaseModel):
     """The settings of a loss that has none."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def target_mask(targets: Tensor, classes: int) -> Tensor:

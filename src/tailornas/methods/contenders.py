@@ -10,7 +10,7 @@ from torch import Tensor
 
 from tailornas.data import SAMPLERS, Batches, Sampler, ordered
 from tailornas.heads import build_head
-from tailornas.losses import LongTailLoss, ScheduleConfig, build_loss, check_head, sampler_at
+from tailornas.losses import LongTailLoss, ScheduleConfig, build_loss, check_head, sampler_at, weights_at
 from tailornas.methods.context import Context
 from tailornas.methods.plan import DEFAULT_EPOCHS, TrainPlan, measuring_seconds
 from tailornas.methods.plan import plan_training as plan_within
@@ -22,7 +22,7 @@ from tailornas.training import EpochBatches, Fitted, images_per_second, predict
 from tailornas.training import train as train_network
 from tailornas.types import Artifact, ClassCounts, Detached, Stage
 
-__all__ = ["Contender", "baseline_network", "evaluate", "found_network", "plan_training", "train"]
+__all__ = ["Contender", "baseline_network", "check_training", "evaluate", "found_network", "plan_training", "train"]
 
 
 @final
@@ -47,6 +47,18 @@ class Contender:
     loss: LongTailLoss
     costs: Costs
     identity: Mapping[str, Any]
+
+
+def check_training(context: Context) -> None:
+    """Makes sure, before anything is computed, that the loss and its schedule fit the target's classes.
+
+    Raises:
+        ConfigError: settings that the loss cannot have.
+        DataError: class weights or counts that do not fit the classes.
+    """
+    settings, counts = context.settings.train, context.fit_split.counts
+    build_loss(settings.loss, counts, generator(context.seed, "train", "loss"), **settings.loss_settings)
+    weights_at(settings.resolved_schedule, counts, progress=1.0)
 
 
 def found_network(

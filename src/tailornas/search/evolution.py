@@ -23,7 +23,7 @@ __all__ = ["Candidate", "SearchConfig", "best", "evolve"]
 class SearchConfig(BaseModel):
     """How the space is searched."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     population: int = Field(20, ge=2, description="candidates a generation")
     generations: int | None = Field(None, ge=1, description="none: planned from the time limit, else 10")

@@ -29,7 +29,7 @@ class Costs:
 class Limits(BaseModel):
     """Largest allowed costs; none: free."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     macs: Quantity | None = Field(None, gt=0, description="multiply-accumulates of one image")
     params: Quantity | None = Field(None, gt=0, description="parameters")

@@ -25,7 +25,7 @@ class SpaceConfig(BaseModel):
         UnknownNameError: no such space.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field("nasbench201", description="search space, by name")
     channels: int = Field(16, ge=1, description="channels of the first stage (C); the found network has them too")

@@ -1,7 +1,7 @@
 """Fitting weights: the training loop, the supernet, one network, and running what came of it."""
 
 from tailornas.training.device import DeviceConfig, make_fabric, native_bf16
-from tailornas.training.inference import predict, recalibrate
+from tailornas.training.inference import batch_statistics, predict, recalibrate
 from tailornas.training.loop import (
     EpochBatches,
     Fitted,
@@ -25,6 +25,7 @@ __all__ = [
     "PretrainConfig",
     "Step",
     "TrainConfig",
+    "batch_statistics",
     "fit",
     "images_per_second",
     "learning_rate_at",

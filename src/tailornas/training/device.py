@@ -15,7 +15,7 @@ __all__ = ["DeviceConfig", "make_fabric", "native_bf16"]
 class DeviceConfig(BaseModel):
     """Where and how numbers are computed."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: the best there is")
     precision: Literal["auto", "fp32", "bf16"] = Field(

@@ -1,13 +1,29 @@
 """Running a finished network: predictions, and batch-norm statistics fitted to the images it will see."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 
 import torch
 from lightning_fabric import Fabric
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-__all__ = ["predict", "recalibrate"]
+__all__ = ["batch_statistics", "predict", "recalibrate"]
+
+
+@contextmanager
+def batch_statistics(network: nn.Module) -> Iterator[None]:
+    """Inside, batch norms normalize by the statistics of each batch and leave their running statistics alone."""
+    norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
+    tracking = [norm.track_running_stats for norm in norms]
+    network.train()
+    for norm in norms:
+        norm.track_running_stats = False
+    try:
+        yield
+    finally:
+        for norm, tracked in zip(norms, tracking, strict=True):
+            norm.track_running_stats = tracked
 
 
 @torch.inference_mode()

@@ -2,7 +2,7 @@
 
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple, Protocol, final
 
@@ -44,7 +44,7 @@ class EpochBatches(Protocol):
 class OptimizerConfig(BaseModel):
     """Stochastic gradient descent with momentum, linear warm-up and cosine decay to zero."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     learning_rate: float = Field(0.1, gt=0, description="peak learning rate")
     momentum: float = Field(0.9, ge=0, lt=1)
@@ -167,7 +167,7 @@ def fit(
             epoch_images += len(labels)
             if index % 16 == 0:
                 stage.progress(done, steps, "steps", epoch=f"{epoch + 1}/{epochs}")
-        _refuse_divergence(losses, epoch, len(batches), steps, optimizer)
+        _refuse_divergence(losses, parameters, epoch, len(batches), steps, optimizer)
         mean_loss = float(losses.mean())
         epoch_seconds = time.perf_counter() - started
         seconds += epoch_seconds
@@ -208,7 +208,14 @@ def _fitted(epochs: int, loss: float, seconds: float, images: int) -> Fitted:
     return Fitted(epochs, loss, seconds, images / seconds if seconds else 0.0)
 
 
-def _refuse_divergence(losses: Tensor, epoch: int, length: int, steps: int, optimizer: OptimizerConfig) -> None:
+def _refuse_divergence(
+    losses: Tensor,
+    parameters: Sequence[Tensor],
+    epoch: int,
+    length: int,
+    steps: int,
+    optimizer: OptimizerConfig,
+) -> None:
     bad = torch.nonzero(~torch.isfinite(losses))
     if len(bad):
         index = int(bad[0])
@@ -217,4 +224,12 @@ def _refuse_divergence(losses: Tensor, epoch: int, length: int, steps: int, opti
         raise DivergenceError(
             f"the loss became {float(losses[index])} at step {step + 1} of {steps} (epoch {epoch + 1}, learning rate "
             f"{rate:.4g}): the checkpoint of epoch {epoch} is kept; lower optimizer.learning_rate and start again"
+        )
+    # A gradient that is not finite shows in the loss of the next step, of which the last has none.
+    if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters):
+        step = (epoch + 1) * length
+        raise DivergenceError(
+            f"the weights became NaN or infinite at step {step} of {steps} (epoch {epoch + 1}, learning rate "
+            f"{learning_rate_at(optimizer, step - 1, steps):.4g}): the checkpoint of epoch {epoch} is kept; lower "
+            "optimizer.learning_rate and start again"
         )

@@ -19,7 +19,7 @@ __all__ = ["TrainConfig", "train"]
 class TrainConfig(BaseModel):
     """How the found network and the baseline are trained; both the same way."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else 100")
     batch_size: int = Field(128, ge=2)

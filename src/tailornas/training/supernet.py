@@ -19,7 +19,7 @@ __all__ = ["PretrainConfig", "pretrain"]
 class PretrainConfig(BaseModel):
     """How the supernet is trained on the balanced source."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else 100")
     batch_size: int = Field(128, ge=2)
