@@ -298,6 +298,14 @@ def test_a_time_limit_that_is_too_short_says_how_long_is_enough(shell: Shell) ->
     assert not Path("run").exists()
 
 
+def test_a_training_that_diverges_names_the_key_to_change(shell: Shell) -> None:
+    message = shell.error("run", "--out", "run", *TINY, "--set=pretrain.optimizer.learning_rate=1e30")
+    assert re.match(r"the loss became nan at step \d+ of \d+ \(epoch 1, learning rate [\d.e+]+\)", message), message
+    assert "lower pretrain.optimizer.learning_rate" in message
+    assert "checkpoint" not in message  # there is none yet
+    assert shell("run", "--out", "run", *TINY, "--set=pretrain.optimizer.learning_rate=0.01", "--quiet") == 0
+
+
 def test_an_image_that_cannot_be_read_is_named_and_can_be_skipped(shell: Shell, tmp_path: Path) -> None:
     folder = write_images(tmp_path / "images", {"0": 9, "1": 8, "2": 7})
     (folder / "1" / "broken.png").write_bytes((folder / "1" / "0.png").read_bytes()[:60])

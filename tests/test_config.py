@@ -223,6 +223,20 @@ def test_numbers_that_are_not_finite_are_refused(key: str, number: str) -> None:
     assert message_of(f"{key}={number}").startswith(f"{key}: ")
 
 
+@pytest.mark.parametrize(
+    ("assignment", "pattern"),
+    [
+        ("train.loss_settings.scale=inf", r"train\.loss_settings\.scale: .*finite.*"),
+        ("train.schedule={name='drw', start=nan}", r".*nan.*"),
+        ("train.schedule={name='drw', weighting=[1.0, inf]}", r"train\.schedule\.weighting: .*inf.*"),
+        ("train.schedule={name='drw', weighting=3}", r"train\.schedule\.weighting: .*, got 3.*"),
+    ],
+)
+def test_wrong_values_where_more_than_one_type_is_allowed(assignment: str, pattern: str) -> None:
+    """The path is that of the key, without the names that the types have in the code."""
+    assert re.fullmatch(pattern, message_of(assignment))
+
+
 def test_several_mistakes_name_the_first_and_count_the_others() -> None:
     message = message_of("search.population=1", "seed=-1", "train.epochs=0")
     assert re.fullmatch(r"seed: .*, got -1 \(2 more\)", message)

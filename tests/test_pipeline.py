@@ -74,8 +74,8 @@ def server() -> Iterator[Server]:
 
 
 @pytest.fixture(scope="module")
-def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run that nothing interrupted, started as users start it."""
+def whole(server: Server, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted, started as users start it; meanwhile the server gets ready."""
     folder = tmp_path_factory.mktemp("whole")
     command = Path(sys.executable).with_name("tailornas")
     done = subprocess.run([command, *RUN, "--quiet"], cwd=folder, capture_output=True, text=True, check=False)

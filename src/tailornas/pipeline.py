@@ -73,8 +73,8 @@ def run(config: RunConfig, out: Path, console: Console, *, command: str, started
         TailorNASError: the input cannot be used, or a training diverged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    fabric = make_fabric(config.device)
     target = prepare(config.data, config.seed)
+    fabric = make_fabric(config.device, target.image_size)
     source = choose_source(target, _named_source(config.source, config.data, target, config.seed))
     with RunFolder.open(out, to_toml(config), console, started=started) as folder:
         _introduce(console, folder, target, source)

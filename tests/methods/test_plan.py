@@ -90,7 +90,7 @@ LIMITS = st.floats(1, 1e6)
 GONE = st.floats(0, 0.2)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(job=JOBS, limit=LIMITS, gone=GONE)
 def test_what_is_planned_ends_within_the_limit(job: Job, limit: float, gone: float) -> None:
     elapsed = gone * limit
@@ -113,7 +113,7 @@ def test_what_is_planned_ends_within_the_limit(job: Job, limit: float, gone: flo
         assert training.epochs == 1
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(
     limit=LIMITS,
     gone=GONE,
@@ -142,7 +142,7 @@ def test_most_of_the_limit_is_used(
     assert after_search + training.epochs * job.epoch_seconds() >= 0.7 * limit - 1e-6 * limit
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(job=JOBS, limit=LIMITS, elapsed=st.floats(0, 100))
 def test_a_limit_that_is_too_short_says_how_long_is_enough(job: Job, limit: float, elapsed: float) -> None:
     try:
@@ -162,7 +162,7 @@ def test_a_limit_that_is_too_short_says_how_long_is_enough(job: Job, limit: floa
         job.search(0.9 * enough - 2, elapsed)
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(
     job=JOBS,
     limit=LIMITS,
@@ -184,7 +184,7 @@ def test_fixed_epochs_are_respected(
     assert job.train(limit, 0.5 * limit, fixed=7).epochs == 7
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(job=JOBS, limit=LIMITS, gone=GONE, pretrain=st.integers(1, 10_000))
 def test_fixed_epochs_that_do_not_fit_are_refused(job: Job, limit: float, gone: float, pretrain: int) -> None:
     """The run has to end within the limit: it cannot do both."""
@@ -195,7 +195,7 @@ def test_fixed_epochs_that_do_not_fit_are_refused(job: Job, limit: float, gone: 
     assert gone * limit + job.search_seconds(plan) <= limit
 
 
-@settings(deadline=None, max_examples=200)
+@settings(deadline=None, max_examples=100)
 @given(job=JOBS, limit=LIMITS, gone=GONE)
 def test_stages_may_overrun_their_plan_a_little_but_not_the_limit(job: Job, limit: float, gone: float) -> None:
     elapsed = gone * limit

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tailornas.data import DataConfig, Dataset, ordered, prepare
-from tailornas.training import DeviceConfig, make_fabric, predict, recalibrate
+from tailornas.training import DeviceConfig, batch_statistics, make_fabric, predict, recalibrate
 
 FP32 = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 BF16 = make_fabric(DeviceConfig(accelerator="cpu", precision="bf16"))
@@ -85,6 +85,22 @@ def test_a_recalibrated_network_can_be_trained(digits: Dataset) -> None:
     images, labels = next(batches(digits))
     torch.autograd.backward(nn.functional.cross_entropy(network(images), labels))
     assert all(parameter.grad is not None for parameter in network.parameters())
+
+
+def test_batch_statistics_normalize_by_the_batch_and_are_not_kept(digits: Dataset) -> None:
+    network = network_with_norms()[:3]  # without dropout
+    recalibrate(FP32, network, batches(digits))
+    before = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    images, _ = next(batches(digits))
+    with torch.no_grad():
+        training = network.train()(images)
+        network.load_state_dict(before)
+        with batch_statistics(network.eval()):
+            assert torch.equal(network(images), training)
+        with pytest.raises(InterruptedError), batch_statistics(network):
+            raise InterruptedError
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+    assert [norm.track_running_stats for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)] == [True, True]
 
 
 def test_a_network_without_batch_norm(digits: Dataset) -> None:

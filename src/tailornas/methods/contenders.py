@@ -128,7 +128,8 @@ def plan_training(context: Context, found: Contender, baseline: Contender) -> Tr
             found_rate=found_rate,
             baseline_rate=baseline_rate,
         )
-        stage.progress(2, 2, "measurements", epochs=plan.epochs)
+        stage.progress(2, 2, "measurements")
+        context.run.note(f"Planned for what is left of {limit:.0f} s: {plan.epochs} epochs of each of both networks.")
         return Artifact(plan.values())
 
     return TrainPlan(**context.run.stage("plan-training", inputs, compute).values)

@@ -84,7 +84,11 @@ def plan_search(context: Context) -> SearchPlan:
             population=settings.search.population,
             **rates,
         )
-        stage.progress(3, 3, "measurements", epochs=plan.pretrain_epochs, generations=plan.generations)
+        stage.progress(3, 3, "measurements")
+        context.run.note(
+            f"Planned within {limit:.0f} s: {plan.pretrain_epochs} epochs of the supernet, {plan.adapt_epochs} of its "
+            f"head, {plan.generations * settings.search.population} candidates; both networks get the rest."
+        )
         return Artifact(plan.values())
 
     return SearchPlan(**context.run.stage("plan", inputs, compute).values)

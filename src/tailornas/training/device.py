@@ -10,6 +10,9 @@ from tailornas.errors import ConfigError
 
 __all__ = ["DeviceConfig", "make_fabric", "native_bf16"]
 
+SMALL_IMAGES = 16
+"""Images of up to this many pixels a side are worked on by one thread."""
+
 
 @final
 class DeviceConfig(BaseModel):
@@ -21,7 +24,9 @@ class DeviceConfig(BaseModel):
     precision: Literal["auto", "fp32", "bf16"] = Field(
         "auto", description="auto: bf16 autocast where the processor multiplies bf16 natively, else fp32"
     )
-    threads: int | None = Field(None, ge=1, description="CPU threads; none: one a core")
+    threads: int | None = Field(
+        None, ge=1, description="CPU threads; none: one a core, but a single one for images of at most 16 pixels"
+    )
 
 
 def native_bf16(accelerator: str) -> bool:
@@ -37,14 +42,21 @@ def native_bf16(accelerator: str) -> bool:
     return False
 
 
-def make_fabric(config: DeviceConfig) -> Fabric:
+def make_fabric(config: DeviceConfig, image_size: int | None = None) -> Fabric:
     """One device with the configured precision; sets the number of CPU threads.
+
+    Args:
+        config: the settings.
+        image_size: height and width in pixels of the images that will be worked on. The operations of small ones are so
+            short that threads wait for each other more than they work, above all where other programs run.
 
     Raises:
         ConfigError: the accelerator is not there.
     """
     if config.threads is not None:
         torch.set_num_threads(config.threads)
+    elif image_size is not None and image_size <= SMALL_IMAGES:
+        torch.set_num_threads(1)
     try:
         kind = Fabric(accelerator=config.accelerator, devices=1).device.type
     except RuntimeError as error:
