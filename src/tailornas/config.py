@@ -8,6 +8,7 @@ from typing import Any, Literal, Union, final, get_args, get_origin
 
 import tomli_w
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from tailornas.adaptation import HeadConfig
 from tailornas.data import AugmentConfig, DataConfig
@@ -110,21 +111,45 @@ def _put(tree: dict[str, Any], key: str, value: Any) -> None:
 
 def _one_line(error: ValidationError) -> str:
     """The first problem of a validation: the key's full path, what was expected, what came."""
-    first = error.errors()[0]
-    path = [str(part) for part in first["loc"]]
-    key = ".".join(path)
-    if first["type"] == "extra_forbidden":
-        section = _section(RunConfig, path[:-1])
-        return f"unknown configuration key {key!r}: expected one of {', '.join(section.model_fields)}"
-    message = first["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
-    more = f" ({error.error_count() - 1} more)" if error.error_count() > 1 else ""
-    return f"{key}: {message[0].lower()}{message[1:]}, got {first['input']!r}{more}"
+    problems: dict[str, list[ErrorDetails]] = {}
+    for detail in error.errors():
+        problems.setdefault(".".join(_path(detail["loc"])), []).append(detail)
+    key, details = next(iter(problems.items()))
+    if details[0]["type"] == "extra_forbidden":
+        known = _section(RunConfig, _path(details[0]["loc"])[:-1]).model_fields
+        return f"unknown configuration key {key!r}: expected one of {', '.join(known)}"
+    # A key of several types has one problem a type.
+    messages = dict.fromkeys(d["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ") for d in details)
+    message = " or ".join(text[0].lower() + text[1:] for text in messages)
+    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
+    return f"{key}: {message}, got {details[0]['input']!r}{more}"
+
+
+def _path(location: Sequence[str | int]) -> list[str]:
+    """The part of pydantic's location that the user wrote: without the names of the types that were tried."""
+    model: type[BaseModel] | None = RunConfig
+    path: list[str] = []
+    for part in map(str, location):
+        path.append(part)
+        if model is None or part not in model.model_fields:
+            break
+        entries = get_origin(model.model_fields[part].annotation) is dict
+        model = None if entries else _model(model.model_fields[part].annotation)
+        if model is None and not entries:
+            break
+    return path
 
 
 def _section(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
     """The model at a path of field names."""
     for name in path:
-        annotation = model.model_fields[name].annotation
-        options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-        model = next(option for option in options if isinstance(option, type) and issubclass(option, BaseModel))
+        inner = _model(model.model_fields[name].annotation)
+        assert inner is not None
+        model = inner
     return model
+
+
+def _model(annotation: Any) -> type[BaseModel] | None:
+    """The model that a field holds, if any."""
+    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)

@@ -83,5 +83,6 @@ def adapt_head(
             features = network.features(images)
         return F.cross_entropy(head(features.clone()), labels, weights)
 
+    key = "adapt.optimizer.learning_rate"
     with batch_statistics(network):
-        return fit(fabric, head, step, batches, epochs=epochs, optimizer=optimizer, stage=stage)
+        return fit(fabric, head, step, batches, epochs=epochs, optimizer=optimizer, stage=stage, key=key)

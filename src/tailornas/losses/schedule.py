@@ -26,7 +26,7 @@ class ScheduleConfig(BaseModel):
         ConfigError: ``start`` is outside [0, 1], or a setting is given that the schedule does not use.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field("none", description="none, drw (deferred re-weighting) or drs (deferred re-sampling)")
     start: float = Field(0.8, description="share of training before it comes in; 0: from the beginning")

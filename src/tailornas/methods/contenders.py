@@ -84,7 +84,10 @@ def found_network(
 
 
 def baseline_network(context: Context, winner: Candidate) -> Contender:
-    """The largest CIFAR ResNet within the limits, or the one nearest the winner's cost where nothing is limited."""
+    """The largest CIFAR ResNet within the limits on parameters and MACs; without these, the nearest to the winner.
+
+    Where even ResNet-8 is above a limit it is taken all the same, and the run says so.
+    """
     limits, target = context.settings.limits, context.target
     network = nearest_resnet(
         Cost(winner.params, winner.macs),
@@ -95,7 +98,10 @@ def baseline_network(context: Context, winner: Candidate) -> Contender:
         max_macs=limits.macs,
     )
     name = f"ResNet-{network.depth}"
-    return _contender(context, "baseline", name, None, network, {"network": name})
+    baseline = _contender(context, "baseline", name, None, network, {"network": name})
+    if max(limits.violations(baseline.costs).values(), default=0.0) > 0:
+        context.run.note(f"The baseline {name} is above the limits: no smaller ResNet is known for these images.")
+    return baseline
 
 
 def plan_training(context: Context, found: Contender, baseline: Contender) -> TrainPlan:

@@ -17,7 +17,7 @@ __all__ = [
     "plan_training",
 ]
 
-DEFAULT_EPOCHS: Mapping[str, int] = {"pretrain": 100, "adapt": 20, "generations": 10, "train": 100}
+DEFAULT_EPOCHS: Mapping[str, int] = {"pretrain": 60, "adapt": 20, "generations": 10, "train": 100}
 """What a run without a time limit does."""
 
 MOST_EPOCHS: Mapping[str, int] = {"pretrain": 600, "adapt": 100, "generations": 50, "train": 600}

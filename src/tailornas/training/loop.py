@@ -117,6 +117,7 @@ def fit(
     epochs: int,
     optimizer: OptimizerConfig,
     stage: Stage,
+    key: str = "optimizer.learning_rate",
 ) -> Fitted:
     """Fits the parameters of ``module`` by ``step``, epoch by epoch, from the stage's last checkpoint on.
 
@@ -131,6 +132,7 @@ def fit(
         epochs: how many epochs; at least 1.
         optimizer: its settings.
         stage: checkpoints, log and progress.
+        key: where users set the learning rate, for messages.
 
     Raises:
         DivergenceError: a loss was NaN or infinite; the last epoch's checkpoint is kept.
@@ -167,7 +169,7 @@ def fit(
             epoch_images += len(labels)
             if index % 16 == 0:
                 stage.progress(done, steps, "steps", epoch=f"{epoch + 1}/{epochs}")
-        _refuse_divergence(losses, parameters, epoch, len(batches), steps, optimizer)
+        _refuse_divergence(losses, parameters, epoch, steps, optimizer, key)
         mean_loss = float(losses.mean())
         epoch_seconds = time.perf_counter() - started
         seconds += epoch_seconds
@@ -209,27 +211,20 @@ def _fitted(epochs: int, loss: float, seconds: float, images: int) -> Fitted:
 
 
 def _refuse_divergence(
-    losses: Tensor,
-    parameters: Sequence[Tensor],
-    epoch: int,
-    length: int,
-    steps: int,
-    optimizer: OptimizerConfig,
+    losses: Tensor, parameters: Sequence[Tensor], epoch: int, steps: int, optimizer: OptimizerConfig, key: str
 ) -> None:
+    """Raises if a loss of epoch ``epoch``, or a weight after it, is not finite; ``key`` is the setting to change."""
+    first = epoch * len(losses)
     bad = torch.nonzero(~torch.isfinite(losses))
     if len(bad):
-        index = int(bad[0])
-        step = epoch * length + index
-        rate = learning_rate_at(optimizer, step, steps)
-        raise DivergenceError(
-            f"the loss became {float(losses[index])} at step {step + 1} of {steps} (epoch {epoch + 1}, learning rate "
-            f"{rate:.4g}): the checkpoint of epoch {epoch} is kept; lower optimizer.learning_rate and start again"
-        )
-    # A gradient that is not finite shows in the loss of the next step, of which the last has none.
-    if not all(bool(torch.isfinite(parameter).all()) for parameter in parameters):
-        step = (epoch + 1) * length
-        raise DivergenceError(
-            f"the weights became NaN or infinite at step {step} of {steps} (epoch {epoch + 1}, learning rate "
-            f"{learning_rate_at(optimizer, step - 1, steps):.4g}): the checkpoint of epoch {epoch} is kept; lower "
-            "optimizer.learning_rate and start again"
-        )
+        step, what = first + int(bad[0]), f"the loss became {float(losses[bad[0]])}"
+    elif all(bool(torch.isfinite(parameter).all()) for parameter in parameters):
+        return
+    else:
+        # A gradient that is not finite shows in the loss of the next step, of which the last has none.
+        step, what = first + len(losses) - 1, "the weights became nan"
+    rate = f"learning rate {learning_rate_at(optimizer, step, steps):.4g}"
+    kept = f"the checkpoint of epoch {epoch} is kept, " if epoch else ""
+    raise DivergenceError(
+        f"{what} at step {step + 1} of {steps} (epoch {epoch + 1}, {rate}): {kept}lower {key} and start again"
+    )

@@ -83,4 +83,5 @@ def train(
         value: Tensor = loss(network(images), labels, weights)
         return value
 
-    return fit(fabric, network, step, batches, epochs=epochs, optimizer=optimizer, stage=stage)
+    key = "train.optimizer.learning_rate"
+    return fit(fabric, network, step, batches, epochs=epochs, optimizer=optimizer, stage=stage, key=key)

@@ -21,7 +21,7 @@ class PretrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else 100")
+    epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else 60")
     batch_size: int = Field(128, ge=2)
     optimizer: OptimizerConfig = OptimizerConfig()
 
@@ -47,4 +47,5 @@ def pretrain(
         with space.activate(architecture):
             return F.cross_entropy(space.network(images), labels)
 
-    return fit(fabric, space.network, step, batches, epochs=epochs, optimizer=optimizer, stage=stage)
+    key = "pretrain.optimizer.learning_rate"
+    return fit(fabric, space.network, step, batches, epochs=epochs, optimizer=optimizer, stage=stage, key=key)
