@@ -28,7 +28,7 @@ def environment() -> dict[str, Any]:
         "torch": torch.__version__,
         "torchvision": version("torchvision"),
         "optuna": version("optuna"),
-        "platform": platform.platform(),
+        "platform": f"{platform.system()} {platform.machine()}",
         "processor": processor(),
         "capabilities": [name for name in CAPABILITIES if capabilities.get(name)],
         "cores": os.cpu_count(),
