@@ -2,6 +2,8 @@
 
 import json
 import re
+import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -354,3 +356,8 @@ def test_a_damaged_run_folder(shell: Shell) -> None:
     made(Path("run"))
     written(Path("run/run.json"), '{"project": ')
     assert "run.json" in shell.error("run", "--out", "run")
+
+
+def test_the_package_runs_as_a_module() -> None:
+    command = [sys.executable, "-m", "tailornas", "--version"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == f"tailornas {__version__}\n"

@@ -1,0 +1,5 @@
+"""``python -m tailornas``."""
+
+from tailornas.cli import main
+
+main()
