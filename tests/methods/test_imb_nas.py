@@ -377,7 +377,7 @@ def test_a_time_limit_is_planned_from_what_was_measured(target: Dataset, whole: 
     assert min(plan["pretrain_rate"], plan["adapt_rate"], plan["candidate_seconds"]) > 0
     assert min(training["found_rate"], training["baseline_rate"]) > 0
     assert run.until["pretrain"] == plan["pretrain_until"]
-    assert run.until["adapt"] == plan["adapt_until"]
+    assert run.until["adapt"] is None  # cut short it would spoil the search
     assert run.until["train"] == training["found_until"]
     assert run.until["baseline"] == training["baseline_until"]
 
@@ -410,8 +410,8 @@ def test_a_training_that_stopped_early_is_noted(target: Dataset, whole: MemoryRu
     assert run.results["train"].values["epochs"] == 1
     assert run.results["baseline"].values["epochs"] == 1
     assert len(run.notes) == 2
-    assert run.notes[0].startswith("the training of the found network stopped at epoch 1 of 3: ")
-    assert run.notes[1].startswith("the training of the ResNet-")
+    assert run.notes[0].startswith("The training of the found network stopped at epoch 1 of 3: ")
+    assert run.notes[1].startswith("The training of the ResNet-")
 
 
 def test_the_source_of_the_supernet(target: Dataset) -> None:

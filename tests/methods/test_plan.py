@@ -206,10 +206,8 @@ def test_stages_may_overrun_their_plan_a_little_but_not_the_limit(job: Job, limi
     pretrained = elapsed + job.pretrain_seconds(plan)
     adapted = pretrained + job.adapt_seconds(plan)
     assert plan.pretrain_until is not None
-    assert plan.adapt_until is not None
     assert pretrained < plan.pretrain_until < pretrained + 0.1 * limit
-    assert adapted < plan.adapt_until < adapted + 0.1 * limit
-    assert plan.adapt_until < limit
+    assert plan.pretrain_until < limit
 
     training = job.train(limit, adapted)
     assert training.found_until is not None
@@ -236,7 +234,6 @@ def test_a_plan_by_hand() -> None:
     # Half of 80 s is for the search. The first of each take 2.1 s; 37.9 s are shared as 66%, 10% and 24%.
     assert (plan.pretrain_epochs, plan.adapt_epochs, plan.generations) == (1 + 25, 1 + 37, 1 + 9)
     assert plan.pretrain_until == pytest.approx(10 + 26 + 5)
-    assert plan.adapt_until == pytest.approx(10 + 26 + 3.8 + 5)
     assert (plan.pretrain_rate, plan.adapt_rate, plan.candidate_seconds) == (1000, 5000, 0.1)
 
     training = job.train(limit=100, elapsed=49)
@@ -253,7 +250,7 @@ def test_the_final_training_is_at_least_one_epoch() -> None:
 
 
 def test_plans_are_json_values() -> None:
-    for plan in (SearchPlan(1, 2, 3), SearchPlan(1, 2, 3, 4.0, 5.0, 6.0, 7.0, 8.0)):
+    for plan in (SearchPlan(1, 2, 3), SearchPlan(1, 2, 3, 4.0, 5.0, 6.0, 7.0)):
         assert SearchPlan(**json.loads(json.dumps(plan.values()))) == plan
     for training in (TrainPlan(1), TrainPlan(1, 2.0, 3.0, 4.0, 5.0)):
         assert TrainPlan(**json.loads(json.dumps(training.values()))) == training

@@ -146,11 +146,7 @@ def train(context: Context, plan: TrainPlan, contender: Contender) -> None:
 
     def compute(stage: Stage) -> Artifact:
         fitted = _train(context, contender, _train_batches(context, contender), plan.epochs, stage)
-        if fitted.epochs < plan.epochs:
-            context.run.note(
-                f"the training of the {contender.name} stopped at epoch {fitted.epochs} of {plan.epochs}: the machine "
-                "was slower than measured and the time limit was near"
-            )
+        context.note_if_short(f"The training of the {contender.name}", fitted.epochs, plan.epochs)
         values = {
             **fitted.values(),
             "name": contender.name,

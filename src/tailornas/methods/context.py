@@ -109,3 +109,11 @@ class Context:
         if self.settings.limits.latency_ms is None:
             return Costs(counted.params, counted.macs)
         return Costs(counted.params, counted.macs, latency(network(), self.target.image_size).median)
+
+    def note_if_short(self, what: str, epochs: int, planned: int) -> None:
+        """Tells the user of a training that the time limit ended before its plan did."""
+        if epochs < planned:
+            self.run.note(
+                f"{what} stopped at epoch {epochs} of {planned}: the machine was slower than measured, or was stopped "
+                "and started again, and its time was up."
+            )

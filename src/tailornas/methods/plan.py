@@ -33,7 +33,11 @@ USABLE = 0.90
 """Share of the time limit that is planned; the rest covers test, report and a machine that slows down."""
 
 SLACK = 0.05
-"""Share of the time limit by which a stage before the final training may overrun its plan."""
+"""Share of the time limit by which pre-training may overrun its plan.
+
+Adaptation and search are short, and cut short they spoil what comes after them: they run to their end, and the final
+training, which is planned after them, has the less time.
+"""
 
 MEASURING = 0.015
 """Share of the time limit that each of the four measurements of throughput may take."""
@@ -58,7 +62,6 @@ class SearchPlan:
     candidate_seconds: float | None = None
     pretrain_until: float | None = None
     """Seconds of the run after which the stage stops at the end of an epoch, whatever was planned."""
-    adapt_until: float | None = None
 
     def values(self) -> dict[str, Any]:
         """As JSON values."""
@@ -130,13 +133,10 @@ def plan_search(
         )
     # What the first epochs and the first generation leave of the shares is divided by the shares.
     left = max(0.0, sum(SHARES.values()) * available - least)
-    until, clock = {}, elapsed
     for name, share in SHARES.items():
         if fixed[name] is None:
             more = int(share / sum(SHARES.values()) * left / unit_seconds[name])
             units[name] = min(MOST_EPOCHS[name], units[name] + more)
-        clock += units[name] * unit_seconds[name]
-        until[name] = clock + SLACK * limit
     return SearchPlan(
         pretrain_epochs=units["pretrain"],
         adapt_epochs=units["adapt"],
@@ -144,8 +144,7 @@ def plan_search(
         pretrain_rate=pretrain_rate,
         adapt_rate=adapt_rate,
         candidate_seconds=candidate_seconds,
-        pretrain_until=until["pretrain"],
-        adapt_until=until["adapt"],
+        pretrain_until=elapsed + units["pretrain"] * unit_seconds["pretrain"] + SLACK * limit,
     )
 
 

@@ -99,6 +99,7 @@ def pretrain(context: Context, plan: SearchPlan, supernet: SearchSpace[Backbone]
 
     def compute(stage: Stage) -> Artifact:
         fitted = _pretrain(context, supernet, _source_batches(context), plan.pretrain_epochs, stage)
+        context.note_if_short("The supernet's training", fitted.epochs, plan.pretrain_epochs)
         return Artifact(fitted.values(), supernet.network.state_dict())
 
     inputs = {**_pretrain_inputs(context), "epochs": plan.pretrain_epochs}
@@ -120,7 +121,7 @@ def adapt(context: Context, plan: SearchPlan, space: SearchSpace[Backbone]) -> N
         fitted = _adapt(context, space, _target_batches(context), plan.adapt_epochs, stage)
         return Artifact(fitted.values(), space.network.head.state_dict())
 
-    result = context.run.stage("adapt", adapt_inputs(context, plan), compute, until=plan.adapt_until)
+    result = context.run.stage("adapt", adapt_inputs(context, plan), compute)
     space.network.head.load_state_dict(dict(result.tensors))
 
 
