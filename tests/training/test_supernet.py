@@ -7,7 +7,7 @@ from torch import Tensor
 from tailornas.data import SAMPLERS, Batches, DataConfig, Dataset, ordered, prepare
 from tailornas.metrics import accuracy, confusion
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, SearchSpace, SpaceConfig, build_space
+from tailornas.spaces import Backbone, NASBench201Config, SearchSpace, build_space
 from tailornas.training import (
     DeviceConfig,
     OptimizerConfig,
@@ -33,7 +33,7 @@ def batches_of(digits: Dataset, images: int) -> Batches:
 
 
 def new_space(channels: int = 4) -> SearchSpace[Backbone]:
-    return build_space(SpaceConfig(channels=channels, cells=1), 10, generator(0, "space"))
+    return build_space(NASBench201Config(channels=channels, cells_per_stage=1), 10, generator(0, "space"))
 
 
 def pretrained(space: SearchSpace[Backbone], batches: Batches, epochs: int = 1, seed: int = 0) -> None:

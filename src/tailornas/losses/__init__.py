@@ -1,7 +1,7 @@
 """Long-tail losses, class weights and the schedules that bring them in."""
 
 from tailornas.losses.balanced_softmax import BalancedSoftmax
-from tailornas.losses.build import LOSSES, build_loss, check_head, loss_settings
+from tailornas.losses.build import LOSSES, LossName, build_loss, check_head, loss_settings
 from tailornas.losses.class_balanced_focal import (
     ClassBalancedFocal,
     ClassBalancedFocalSettings,
@@ -23,9 +23,11 @@ from tailornas.losses.logit_adjustment import (
     class_priors,
 )
 from tailornas.losses.loss import LongTailLoss, NoSettings
-from tailornas.losses.mixup import MixedBatch, mixed_loss, mixup, remix
+from tailornas.losses.mixup import MixConfig, MixedBatch, mix, mixed_loss, mixup, remix
 from tailornas.losses.reweight import (
     WEIGHTINGS,
+    Weighting,
+    check_weighting,
     class_weights,
     effective_number,
     inverse_frequency,
@@ -52,12 +54,16 @@ __all__ = [
     "LogitAdjustment",
     "LogitAdjustmentSettings",
     "LongTailLoss",
+    "LossName",
+    "MixConfig",
     "MixedBatch",
     "NoSettings",
     "ScheduleConfig",
+    "Weighting",
     "adjust_logits",
     "build_loss",
     "check_head",
+    "check_weighting",
     "class_priors",
     "class_weights",
     "effective_number",
@@ -65,6 +71,7 @@ __all__ = [
     "inverse_frequency",
     "ldam_margins",
     "loss_settings",
+    "mix",
     "mixed_loss",
     "mixup",
     "remix",

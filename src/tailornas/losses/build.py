@@ -1,10 +1,10 @@
 """Losses by name, and the check that a loss and a head belong together."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Annotated, Any
 
 import torch
-from pydantic import BaseModel, ValidationError
+from pydantic import AfterValidator, BaseModel, ValidationError
 from torch import nn
 
 from tailornas.errors import ConfigError, UnknownNameError
@@ -19,7 +19,7 @@ from tailornas.losses.logit_adjustment import LogitAdjustment
 from tailornas.losses.loss import LongTailLoss
 from tailornas.types import ClassCounts
 
-__all__ = ["LOSSES", "build_loss", "check_head", "loss_settings"]
+__all__ = ["LOSSES", "LossName", "build_loss", "check_head", "loss_settings"]
 
 LOSSES: dict[str, type[LongTailLoss]] = {
     "balanced_softmax": BalancedSoftmax,
@@ -34,6 +34,17 @@ LOSSES: dict[str, type[LongTailLoss]] = {
 """Name -> loss; built as ``LOSSES[name](counts, settings, generator)``."""
 
 
+def _known(name: str) -> str:
+    name = "cross_entropy" if name == "ce" else name
+    if name not in LOSSES:
+        raise UnknownNameError("loss", name, list(LOSSES))
+    return name
+
+
+LossName = Annotated[str, AfterValidator(_known)]
+"""A name of :data:`LOSSES` in a configuration, where everybody writes ``ce`` for ``cross_entropy``."""
+
+
 def loss_settings(name: str, settings: Mapping[str, Any]) -> BaseModel:
     """Reads the settings of the loss ``name``.
 
@@ -41,9 +52,7 @@ def loss_settings(name: str, settings: Mapping[str, Any]) -> BaseModel:
         UnknownNameError: no such loss.
         ConfigError: a setting that the loss does not have, or a value that it cannot take.
     """
-    if name not in LOSSES:
-        raise UnknownNameError("loss", name, list(LOSSES))
-    model = LOSSES[name].Settings
+    model = LOSSES[_known(name)].Settings
     try:
         return model(**settings)
     except ValidationError as error:
@@ -72,7 +81,7 @@ def build_loss(
         DataError: the loss cannot be built from these counts.
     """
     checked = loss_settings(name, settings)
-    return LOSSES[name](counts, checked, generator)
+    return LOSSES[_known(name)](counts, checked, generator)
 
 
 def check_head(loss: LongTailLoss, head: nn.Module) -> None:

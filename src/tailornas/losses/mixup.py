@@ -1,16 +1,52 @@
 """Mixup and Remix: batches whose images and labels are blended in pairs, and the loss of such a batch."""
 
 from dataclasses import dataclass
-from typing import final
+from functools import lru_cache
+from typing import Self, final
 
 import numpy as np
 import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from tailornas.errors import ConfigError, DataError
+from tailornas.errors import ConfigError, DataError, UnknownNameError
 from tailornas.losses.loss import LongTailLoss
+from tailornas.types import ClassCounts
 
-__all__ = ["MixedBatch", "mixed_loss", "mixup", "remix"]
+__all__ = ["MixConfig", "MixedBatch", "mix", "mixed_loss", "mixup", "remix"]
+
+
+MIXES: dict[str, tuple[str, ...]] = {"none": (), "mixup": ("alpha",), "remix": ("alpha", "kappa", "tau")}
+"""Name -> the settings that it uses."""
+
+
+@final
+class MixConfig(BaseModel):
+    """Whether and how the images of a batch are blended in pairs.
+
+    Raises:
+        UnknownNameError: no such blending.
+        ConfigError: a setting is given that the blending does not use.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = Field("none", description="none, mixup or remix")
+    alpha: float = Field(1.0, gt=0, description="of the Beta distribution of proportions")
+    kappa: float = Field(3.0, ge=1, description="remix: how many times bigger the bigger class must be")
+    tau: float = Field(0.5, ge=0, le=1, description="remix: how much of the bigger class may be in the image")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.name not in MIXES:
+            raise UnknownNameError("mix", self.name, list(MIXES))
+        for setting, field in type(self).model_fields.items():
+            if setting != "name" and setting not in MIXES[self.name] and getattr(self, setting) != field.default:
+                raise ConfigError(
+                    f"mix {self.name!r} does not use {setting!r} and got {getattr(self, setting)!r}: leave it out or "
+                    "choose another mix"
+                )
+        return self
 
 
 @final
@@ -100,6 +136,23 @@ def remix(
     to_first = (second >= kappa * first) & (1 - share < tau)
     share = share.masked_fill(to_second, 0.0).masked_fill(to_first, 1.0)
     return MixedBatch(mixed.images, mixed.first, mixed.second, share)
+
+
+def mix(
+    config: MixConfig, images: Tensor, targets: Tensor, generator: torch.Generator, counts: ClassCounts
+) -> MixedBatch | None:
+    """Blends a batch as configured; None: not at all. For arguments see :func:`mixup` and :func:`remix`."""
+    if config.name == "none":
+        return None
+    if config.name == "mixup":
+        return mixup(images, targets, generator, config.alpha)
+    sizes = _on(counts, images.device)
+    return remix(images, targets, generator, sizes, config.alpha, config.kappa, config.tau)
+
+
+@lru_cache(maxsize=8)  # so that a device waits for these few numbers once, not in every batch
+def _on(counts: ClassCounts, device: torch.device) -> Tensor:
+    return counts.tensor(device)
 
 
 def mixed_loss(loss: LongTailLoss, logits: Tensor, mixed: MixedBatch, weights: Tensor | None = None) -> Tensor:

@@ -11,6 +11,8 @@ from tailornas.types import ClassCounts
 
 __all__ = [
     "WEIGHTINGS",
+    "Weighting",
+    "check_weighting",
     "class_weights",
     "effective_number",
     "inverse_frequency",
@@ -95,6 +97,20 @@ WEIGHTINGS: dict[str, Callable[[ClassCounts], Tensor]] = {
 """Name -> function of the class counts that gives weights ``(classes,)``."""
 
 
+Weighting = str | tuple[float, ...]
+"""A name of :data:`WEIGHTINGS`, or one positive number a class, in label order."""
+
+
+def check_weighting(weighting: Weighting | None) -> None:
+    """Refuses a name that no weighting has.
+
+    Raises:
+        UnknownNameError: no such weighting.
+    """
+    if isinstance(weighting, str) and weighting not in WEIGHTINGS:
+        raise UnknownNameError("weighting", weighting, list(WEIGHTINGS))
+
+
 def class_weights(weighting: str | Sequence[float], counts: ClassCounts) -> Tensor:
     """Weights by the name of a weighting, or the weights that are given: float32 ``(classes,)``.
 
@@ -107,8 +123,7 @@ def class_weights(weighting: str | Sequence[float], counts: ClassCounts) -> Tens
         DataError: a class has no image, or the given weights are not one positive number a class.
     """
     if isinstance(weighting, str):
-        if weighting not in WEIGHTINGS:
-            raise UnknownNameError("weighting", weighting, list(WEIGHTINGS))
+        check_weighting(weighting)
         return WEIGHTINGS[weighting](counts)
     if len(weighting) != len(counts):
         raise DataError(

@@ -8,13 +8,17 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
 from tailornas.errors import ConfigError, UnknownNameError
-from tailornas.losses.reweight import WEIGHTINGS, class_weights
+from tailornas.losses.reweight import Weighting, class_weights
 from tailornas.types import ClassCounts
 
 __all__ = ["SCHEDULES", "ScheduleConfig", "sampler_at", "weights_at"]
 
-SCHEDULES: dict[str, tuple[str, ...]] = {"none": (), "drw": ("start", "weighting"), "drs": ("start",)}
-"""Name -> the settings that it uses: no schedule, deferred re-weighting, deferred re-sampling."""
+SCHEDULES: dict[str, str] = {
+    "none": "class weights, if any, from the beginning",
+    "drw": "deferred re-weighting: class weights come in late",
+    "drs": "deferred re-sampling: class-balanced batches come in late",
+}
+"""Name -> what it does."""
 
 
 @final
@@ -22,56 +26,54 @@ class ScheduleConfig(BaseModel):
     """A schedule and its settings (Cao et al. 2019, 1906.07413, algorithm 1).
 
     Raises:
-        UnknownNameError: no such schedule or weighting.
-        ConfigError: ``start`` is outside [0, 1], or a setting is given that the schedule does not use.
+        UnknownNameError: no such schedule.
+        ConfigError: ``start`` is outside [0, 1), or is given where nothing starts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field("none", description="none, drw (deferred re-weighting) or drs (deferred re-sampling)")
     start: float = Field(0.8, description="share of training before it comes in; 0: from the beginning")
-    weighting: str | tuple[float, ...] = Field("auto", description="drw: class weights, by name or one number a class")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.name not in SCHEDULES:
             raise UnknownNameError("schedule", self.name, list(SCHEDULES))
-        if isinstance(self.weighting, str) and self.weighting not in WEIGHTINGS:
-            raise UnknownNameError("weighting", self.weighting, list(WEIGHTINGS))
-        if not 0 <= self.start <= 1:
-            raise ConfigError(f"start is a share of training in [0, 1] and is {self.start}: 0.8 is usual")
-        for setting in ("start", "weighting"):
-            default = type(self).model_fields[setting].default
-            if setting not in SCHEDULES[self.name] and getattr(self, setting) != default:
-                raise ConfigError(
-                    f"schedule {self.name!r} does not use {setting!r} and got {getattr(self, setting)!r}: "
-                    "leave it out or choose another schedule"
-                )
+        if not 0 <= self.start < 1:
+            raise ConfigError(f"start is a share of training in [0, 1) and is {self.start}: 0.8 is usual")
+        if self.name == "none" and self.start != type(self).model_fields["start"].default:
+            raise ConfigError(
+                f"schedule 'none' does not use 'start' and got {self.start}: leave it out or choose drw or drs"
+            )
         return self
 
 
 def weights_at(
-    schedule: ScheduleConfig, counts: ClassCounts, progress: float, device: torch.device | str = "cpu"
+    schedule: ScheduleConfig,
+    weighting: Weighting | None,
+    counts: ClassCounts,
+    progress: float,
+    device: torch.device | str = "cpu",
 ) -> Tensor | None:
     """Class weights at one moment of training.
 
     Args:
-        schedule: the schedule.
+        schedule: the schedule; ``drw`` holds the weights back until its start.
+        weighting: name of a weighting, or one weight a class; None: no weights.
         counts: training images a class.
         progress: share of training that is done, in [0, 1].
         device: where the weights are wanted.
 
     Returns:
-        float32 ``(classes,)`` from the start of a ``drw`` on, else None. It is computed once and shared: do
-        not write to it.
+        float32 ``(classes,)``, or None where no weights count. It is computed once and shared: do not write to it.
 
     Raises:
         ConfigError: ``progress`` is outside [0, 1].
         DataError: the weights cannot be made for these counts.
     """
-    if schedule.name != "drw" or not _begun(schedule, progress):
+    if weighting is None or (schedule.name == "drw" and not _begun(schedule, progress)):
         return None
-    return _weights_on(schedule.weighting, counts, torch.device(device))
+    return _weights_on(weighting, counts, torch.device(device))
 
 
 def sampler_at(schedule: ScheduleConfig, sampler: str, progress: float) -> str:
@@ -95,6 +97,6 @@ def _begun(schedule: ScheduleConfig, progress: float) -> bool:
 
 
 @lru_cache(maxsize=8)
-def _weights_on(weighting: str | tuple[float, ...], counts: ClassCounts, device: torch.device) -> Tensor:
+def _weights_on(weighting: Weighting, counts: ClassCounts, device: torch.device) -> Tensor:
     # Asked for at every step: a copy to the device each time would make the host wait for it.
     return class_weights(weighting, counts).to(device)

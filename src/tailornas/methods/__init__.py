@@ -2,7 +2,9 @@
 
 from collections.abc import Callable
 
+from tailornas.methods.contenders import check_training, evaluate, make_contender, train
 from tailornas.methods.context import Context, Settings
+from tailornas.methods.fitting import Fitting
 from tailornas.methods.imb_nas import imb_nas
 from tailornas.methods.plan import SearchPlan, TrainPlan
 from tailornas.methods.source import SupernetSource, choose_source
@@ -11,12 +13,17 @@ from tailornas.types import Artifact
 __all__ = [
     "METHODS",
     "Context",
+    "Fitting",
     "SearchPlan",
     "Settings",
     "SupernetSource",
     "TrainPlan",
+    "check_training",
     "choose_source",
+    "evaluate",
     "imb_nas",
+    "make_contender",
+    "train",
 ]
 
 METHODS: dict[str, Callable[[Context], Artifact]] = {"imb-nas": imb_nas}

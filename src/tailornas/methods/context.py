@@ -3,20 +3,20 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from lightning_fabric import Fabric
-from torch import nn
 
 from tailornas.adaptation import HeadConfig
-from tailornas.data import AugmentConfig, Batches, Dataset, Sampler
+from tailornas.data import AugmentConfig, Dataset
+from tailornas.methods.fitting import Fitting
 from tailornas.methods.source import SupernetSource
-from tailornas.search import Costs, Limits, SearchConfig
+from tailornas.search import Limits, SearchConfig
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, Cost, SearchSpace, latency
+from tailornas.spaces import Backbone, SearchSpace
 from tailornas.training import PretrainConfig, TrainConfig
-from tailornas.types import Normalization, Run, TrainSplit
+from tailornas.types import Run, TrainSplit
 
 __all__ = ["Context", "Settings"]
 
@@ -32,6 +32,8 @@ class Settings:
     train: TrainConfig
     augment: AugmentConfig
     limits: Limits
+    init: Literal["scratch", "inherit"] = "scratch"
+    """First weights of the found network: new ones, or the adapted supernet's."""
 
 
 @final
@@ -49,6 +51,7 @@ class Context:
         settings: the settings of every stage.
         seed: the run's seed.
         time_limit: seconds the run may take; None: the default epochs.
+        compiled: the final networks are trained through ``torch.compile``.
     """
 
     run: Run
@@ -60,60 +63,30 @@ class Context:
     settings: Settings
     seed: int
     time_limit: float | None = None
+    compiled: bool = False
 
     @cached_property
-    def fit_split(self) -> TrainSplit:
-        """All images of the target that are not test: what the final networks are fitted to."""
-        return self.target.train.with_selection(self.target.selection)
+    def fitting(self) -> Fitting:
+        """How networks are fitted to the target."""
+        return Fitting(
+            run=self.run,
+            fabric=self.fabric,
+            target=self.target,
+            train=self.settings.train,
+            augment=self.settings.augment,
+            seed=self.seed,
+            limits=self.settings.limits,
+            time_limit=self.time_limit,
+            compiled=self.compiled,
+        )
 
     @property
     def identity(self) -> dict[str, Any]:
-        """What every trained weight depends on."""
-        return {
-            "seed": self.seed,
-            "space": dict(self.space_id),
-            "device": self.fabric.device.type,
-            "precision": str(self.fabric.strategy.precision.precision),
-            "augment": self.settings.augment.model_dump(mode="json"),
-        }
+        """What every trained weight of the supernet depends on."""
+        return {**self.fitting.identity, "space": dict(self.space_id)}
 
     def new_space(self, split: TrainSplit) -> SearchSpace[Backbone]:
         """A supernet with new weights for the classes of ``split``, on the device."""
         space = self.build_space(len(split.classes), generator(self.seed, "space", len(split.classes)))
         space.network.to(self.fabric.device).to(memory_format=torch.channels_last)
         return space
-
-    def batches(
-        self,
-        split: TrainSplit,
-        batch_size: int,
-        normalization: Normalization,
-        flip: bool,
-        sampler: Sampler,
-        stage: str,
-    ) -> Batches:
-        """Augmented training batches of ``split``, on the device."""
-        return Batches(
-            split,
-            batch_size=batch_size,
-            normalization=normalization,
-            augment=self.settings.augment.for_dataset(flip),
-            sampler=sampler,
-            seed=self.seed,
-            position=stage,
-            device=self.fabric.device,
-        )
-
-    def costs(self, counted: Cost, network: Callable[[], nn.Module]) -> Costs:
-        """Counted costs, with the latency of ``network()`` measured where it is limited."""
-        if self.settings.limits.latency_ms is None:
-            return Costs(counted.params, counted.macs)
-        return Costs(counted.params, counted.macs, latency(network(), self.target.image_size).median)
-
-    def note_if_short(self, what: str, epochs: int, planned: int) -> None:
-        """Tells the user of a training that the time limit ended before its plan did."""
-        if epochs < planned:
-            self.run.note(
-                f"{what} stopped at epoch {epochs} of {planned}: the machine was slower than measured, or was stopped "
-                "and started again, and its time was up."
-            )

@@ -32,7 +32,7 @@ def imb_nas(context: Context) -> Artifact:
     """
     supernet, space = context.new_space(context.source.train), context.new_space(context.target.train)
     check_limits(context, space)
-    check_training(context)
+    check_training(context.fitting)
     plan = plan_search(context)
 
     # The supernet learns from balanced data, once; the target takes over its backbone, not its head.
@@ -44,9 +44,9 @@ def imb_nas(context: Context) -> Artifact:
     winner = search(context, plan, space)
     # The winner is trained on the target, and so is a ResNet of the cost that was allowed.
     found = found_network(context, space, winner, adapt_inputs(context, plan))
-    baseline = baseline_network(context, winner)
-    training = plan_training(context, found, baseline)
-    train(context, training, found)
-    train(context, training, baseline)
+    baseline = baseline_network(context.fitting, winner)
+    training = plan_training(context.fitting, found, baseline)
+    train(context.fitting, training, found)
+    train(context.fitting, training, baseline)
     # Only now is the test split looked at.
-    return evaluate(context, training, found, baseline)
+    return evaluate(context.fitting, training, found, baseline)

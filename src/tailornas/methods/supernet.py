@@ -99,7 +99,7 @@ def pretrain(context: Context, plan: SearchPlan, supernet: SearchSpace[Backbone]
 
     def compute(stage: Stage) -> Artifact:
         fitted = _pretrain(context, supernet, _source_batches(context), plan.pretrain_epochs, stage)
-        context.note_if_short("The supernet's training", fitted.epochs, plan.pretrain_epochs)
+        context.fitting.note_if_short("The supernet's training", fitted.epochs, plan.pretrain_epochs)
         return Artifact(fitted.values(), supernet.network.state_dict())
 
     inputs = {**_pretrain_inputs(context), "epochs": plan.pretrain_epochs}
@@ -207,12 +207,12 @@ def _adapt(context: Context, space: SearchSpace[Backbone], batches: EpochBatches
 def _source_batches(context: Context) -> Batches:
     source, size = context.source, context.settings.pretrain.batch_size
     sampler = SAMPLERS[source.sampler]
-    return context.batches(source.train, size, source.normalization, source.flip, sampler, "pretrain")
+    return context.fitting.batches(source.train, size, source.normalization, source.flip, sampler, "pretrain")
 
 
 def _target_batches(context: Context) -> Batches:
     target, size = context.target, context.settings.adapt.batch_size
-    return context.batches(target.train, size, target.normalization, target.flip, SAMPLERS["instance"], "adapt")
+    return context.fitting.batches(target.train, size, target.normalization, target.flip, SAMPLERS["instance"], "adapt")
 
 
 def _scorer(context: Context, space: SearchSpace[Backbone]) -> Callable[[Architecture], Score]:
@@ -231,7 +231,7 @@ def _scorer(context: Context, space: SearchSpace[Backbone]) -> Callable[[Archite
 
 
 def _candidate_costs(context: Context, space: SearchSpace[Backbone]) -> Callable[[Architecture], Costs]:
-    return lambda architecture: context.costs(
+    return lambda architecture: context.fitting.costs(
         space.cost(architecture, context.target.image_size),
         lambda: space.derive(architecture, weights=True),
     )

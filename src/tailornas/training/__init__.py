@@ -12,7 +12,7 @@ from tailornas.training.loop import (
     learning_rate_at,
     make_optimizer,
 )
-from tailornas.training.standalone import TrainConfig, train
+from tailornas.training.standalone import TrainConfig, train, train_sampler
 from tailornas.training.supernet import PretrainConfig, pretrain
 from tailornas.training.throughput import images_per_second
 
@@ -36,4 +36,5 @@ __all__ = [
     "pretrain",
     "recalibrate",
     "train",
+    "train_sampler",
 ]

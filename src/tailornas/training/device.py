@@ -27,6 +27,7 @@ class DeviceConfig(BaseModel):
     threads: int | None = Field(
         None, ge=1, description="CPU threads; none: one a core, but a single one for images of at most 16 pixels"
     )
+    compile: bool = Field(False, description="train single networks through torch.compile; takes a minute to begin")
 
 
 def native_bf16(accelerator: str) -> bool:

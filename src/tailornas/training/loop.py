@@ -4,14 +4,14 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol, final
+from typing import Literal, NamedTuple, Protocol, Self, final
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from tailornas.errors import DivergenceError
+from tailornas.errors import ConfigError, DivergenceError
 from tailornas.types import Stage
 
 __all__ = ["EpochBatches", "Fitted", "OptimizerConfig", "Position", "Step", "fit", "learning_rate_at", "make_optimizer"]
@@ -42,16 +42,33 @@ class EpochBatches(Protocol):
 
 @final
 class OptimizerConfig(BaseModel):
-    """Stochastic gradient descent with momentum, linear warm-up and cosine decay to zero."""
+    """Stochastic gradient descent with momentum, linear warm-up and a learning rate that decays.
+
+    Raises:
+        ConfigError: milestones out of order, or a setting of the step decay with the cosine.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     learning_rate: float = Field(0.1, gt=0, description="peak learning rate")
     momentum: float = Field(0.9, ge=0, lt=1)
-    weight_decay: float = Field(5e-4, ge=0, description="L2 penalty; not on biases and norms")
+    weight_decay: float = Field(5e-4, ge=0, description="L2 penalty")
+    decay_all: bool = Field(False, description="L2 penalty on biases and norms too, as the long-tail literature does")
     nesterov: bool = True
     warmup: float = Field(0.05, ge=0, lt=1, description="share of training with a rising learning rate")
+    decay: Literal["cosine", "step"] = Field("cosine", description="cosine: half a cosine to zero; step: at milestones")
+    milestones: tuple[float, ...] = Field((0.8, 0.9), description="step: shares of training at which it falls")
+    gamma: float = Field(0.01, gt=0, le=1, description="step: what it is multiplied by at each milestone")
     clip_norm: float | None = Field(5.0, gt=0, description="largest gradient norm; none: unclipped")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if list(self.milestones) != sorted({m for m in self.milestones if 0 < m < 1}):
+            raise ConfigError(f"milestones are rising shares of training in (0, 1), got {list(self.milestones)}")
+        for setting in ("milestones", "gamma"):
+            if self.decay == "cosine" and getattr(self, setting) != type(self).model_fields[setting].default:
+                raise ConfigError(f"decay 'cosine' does not use {setting!r}: leave it out or set decay to 'step'")
+        return self
 
 
 @final
@@ -79,20 +96,27 @@ class Fitted:
 
 
 def learning_rate_at(config: OptimizerConfig, step: int, steps: int) -> float:
-    """Learning rate of step ``step`` of ``steps``: linear warm-up, then half a cosine to zero (SGDR, 1608.03983)."""
+    """Learning rate of step ``step`` of ``steps``: linear warm-up, then the decay.
+
+    The cosine is that of SGDR (1608.03983) without restarts. The published code of LDAM-DRW warms up epoch by epoch, to
+    the same peak; here it is step by step.
+    """
     warmup = round(config.warmup * steps)
     if step < warmup:
         return config.learning_rate * (step + 1) / warmup
+    if config.decay == "step":
+        passed = sum(step >= round(milestone * steps) for milestone in config.milestones)
+        return config.learning_rate * config.gamma**passed
     return config.learning_rate * 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1, steps - warmup)))
 
 
 def make_optimizer(module: nn.Module, config: OptimizerConfig) -> torch.optim.SGD:
-    """SGD on ``module``'s parameters; vectors (biases, batch-norm scales) are not decayed."""
+    """SGD on ``module``'s parameters; vectors (biases, batch-norm scales) are decayed by ``decay_all`` only."""
     decayed: list[nn.Parameter] = []
     free: list[nn.Parameter] = []
     for parameter in module.parameters():
         if parameter.requires_grad:
-            (decayed if parameter.ndim > 1 else free).append(parameter)
+            (decayed if config.decay_all or parameter.ndim > 1 else free).append(parameter)
     groups = [{"params": decayed, "weight_decay": config.weight_decay}, {"params": free, "weight_decay": 0.0}]
     sgd = torch.optim.SGD(
         [group for group in groups if group["params"]],

@@ -1,45 +1,75 @@
-"""Training one network on the long-tailed target: the last stage of a search, and its baseline."""
+"""Training one network on the long-tailed target: on its own, or as the last stage of a search and its baseline."""
 
-from typing import Literal, Self, final
+from typing import Self, final
 
+import torch
 from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from tailornas.errors import ConfigError
-from tailornas.losses import LOSSES, LongTailLoss, ScheduleConfig, loss_settings, weights_at
+from tailornas.data import SAMPLERS, Sampler
+from tailornas.errors import ConfigError, UnknownNameError
+from tailornas.heads import HEADS
+from tailornas.losses import (
+    LOSSES,
+    LongTailLoss,
+    LossName,
+    MixConfig,
+    ScheduleConfig,
+    Weighting,
+    check_weighting,
+    loss_settings,
+    mix,
+    mixed_loss,
+    sampler_at,
+    weights_at,
+)
 from tailornas.seeding import generator
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
 from tailornas.types import ClassCounts, Stage
 
-__all__ = ["TrainConfig", "train"]
+__all__ = ["TrainConfig", "train", "train_sampler"]
 
 
 @final
 class TrainConfig(BaseModel):
-    """How the found network and the baseline are trained; both the same way."""
+    """How a network is trained on the target; in a search the found network and its baseline, both the same way.
+
+    Raises:
+        UnknownNameError: no such loss, weighting, schedule, sampler, head or mix.
+        ConfigError: settings that do not belong together.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else 100")
+    epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else the command's default")
     batch_size: int = Field(128, ge=2)
-    init: Literal["scratch", "inherit"] = Field(
-        "scratch", description="start from new weights, or from the adapted supernet's (found network only)"
-    )
-    loss: str = Field("ldam", description="loss, by name")
+    loss: LossName = Field("ldam", description="loss, by name")
     loss_settings: dict[str, float | str] = Field({}, description="settings of the loss, by name")
-    schedule: ScheduleConfig | None = Field(
-        None, description="when class weights or balanced sampling come in; none: drw with ldam, else not at all"
+    class_weights: Weighting | None = Field(
+        None, description="auto, effective, inverse, smoothed, or one number a class; none: auto with drw, else all 1"
     )
+    schedule: ScheduleConfig | None = Field(
+        None, description="when class weights or balanced sampling come in; none: drw with ldam, else not deferred"
+    )
+    sampler: str = Field("instance", description="order of an epoch, by name")
+    head: str | None = Field(None, description="last layer, by name; none: cosine with ldam, else linear")
+    mix: MixConfig = MixConfig()
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=2e-4)
 
     @model_validator(mode="after")
-    def _loss_and_schedule_fit(self) -> Self:
+    def _belong_together(self) -> Self:
         loss_settings(self.loss, self.loss_settings)
-        if self.resolved_schedule.name == "drw" and LOSSES[self.loss].own_weights:
+        check_weighting(self.class_weights)
+        if self.sampler not in SAMPLERS:
+            raise UnknownNameError("sampler", self.sampler, list(SAMPLERS))
+        if self.head is not None and self.head not in HEADS:
+            raise UnknownNameError("head", self.head, list(HEADS))
+        if self.weighting is not None and LOSSES[self.loss].own_weights:
+            brings = "schedule 'drw'" if self.class_weights is None else f"class_weights {self.class_weights!r}"
             raise ConfigError(
-                f"the loss {self.loss!r} has class weights of its own and schedule 'drw' would bring in others: "
-                "set train.schedule.name to 'none', or choose the loss 'focal'"
+                f"the loss {self.loss!r} has class weights of its own and {brings} would bring in others: leave them "
+                "out, or choose the loss 'focal'"
             )
         return self
 
@@ -48,6 +78,38 @@ class TrainConfig(BaseModel):
         """The schedule, or the one that belongs to the loss."""
         return self.schedule or ScheduleConfig(name="drw" if self.loss == "ldam" else "none")
 
+    @property
+    def weighting(self) -> Weighting | None:
+        """The class weights, or those that the schedule brings in where none are named."""
+        return self.class_weights or ("auto" if self.resolved_schedule.name == "drw" else None)
+
+    @property
+    def resolved_head(self) -> str:
+        """The head, or the one that the loss needs."""
+        return self.head or ("cosine" if LOSSES[self.loss].head == "cosine" else "linear")
+
+    @property
+    def title(self) -> str:
+        """What people read: ``mixup + balanced_softmax``, ``ldam + drw``."""
+        parts = {
+            self.mix.name: "none",
+            self.loss: None,
+            self.resolved_schedule.name: "none",
+            self.sampler: "instance",
+        }
+        return " + ".join(part for part, silent in parts.items() if part != silent)
+
+
+def train_sampler(settings: TrainConfig) -> Sampler:
+    """The sampler of ``settings``, until its schedule brings in balanced sampling."""
+
+    def order(labels: Tensor, counts: ClassCounts, generator: torch.Generator, progress: float) -> Tensor:
+        return SAMPLERS[sampler_at(settings.resolved_schedule, settings.sampler, progress)](
+            labels, counts, generator, progress
+        )
+
+    return order
+
 
 def train(
     fabric: Fabric,
@@ -55,33 +117,38 @@ def train(
     batches: EpochBatches,
     loss: LongTailLoss,
     counts: ClassCounts,
+    settings: TrainConfig,
     *,
     epochs: int,
-    schedule: ScheduleConfig,
-    optimizer: OptimizerConfig,
     seed: int,
     stage: Stage,
+    compiled: bool = False,
 ) -> Fitted:
     """Trains ``network`` in place with a long-tail loss whose class weights may come in late (deferred re-weighting).
 
     Args:
         fabric: device and precision.
         network: on the device; its head must be the one that ``loss`` needs.
-        batches: the training images.
+        batches: the training images, in the order of :func:`train_sampler`.
         loss: called as ``loss(logits, targets, weights)``.
         counts: training images a class.
+        settings: class weights and their schedule, blending of images, optimizer.
         epochs: how many epochs.
-        schedule: when class weights come in.
-        optimizer: its settings.
-        seed: what a loss that draws random numbers draws them from.
+        seed: what blending, and a loss that draws random numbers, draw them from.
         stage: checkpoints, log and progress.
+        compiled: run the network through ``torch.compile``.
     """
+    forward = torch.compile(network) if compiled else network
+    schedule, weighting = settings.resolved_schedule, settings.weighting
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
         loss.generator = generator(seed, "loss", at.step)
-        weights = weights_at(schedule, counts, at.progress, fabric.device)
-        value: Tensor = loss(network(images), labels, weights)
+        weights = weights_at(schedule, weighting, counts, at.progress, fabric.device)
+        mixed = mix(settings.mix, images, labels, generator(seed, "mix", at.step), counts)
+        if mixed is not None:
+            return mixed_loss(loss, forward(mixed.images), mixed, weights)
+        value: Tensor = loss(forward(images), labels, weights)
         return value
 
     key = "train.optimizer.learning_rate"
-    return fit(fabric, network, step, batches, epochs=epochs, optimizer=optimizer, stage=stage, key=key)
+    return fit(fabric, network, step, batches, epochs=epochs, optimizer=settings.optimizer, stage=stage, key=key)

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, cast, final
+from typing import cast, final
 
 import optuna
 
@@ -10,6 +10,7 @@ from tailornas.config import RunConfig, SourceConfig, to_toml
 from tailornas.data import DataConfig, Dataset, prepare
 from tailornas.errors import ConfigError
 from tailornas.methods import METHODS, Context, SearchPlan, Settings, SupernetSource, TrainPlan, choose_source
+from tailornas.pipeline.networks import network_values
 from tailornas.report import Data, Limits, LogLine, Network, Plan, Report, Row, Verdict, render, summarize, verdict
 from tailornas.runs import Console, RunFolder, environment
 from tailornas.seeding import generator
@@ -92,9 +93,11 @@ def run(config: RunConfig, out: Path, console: Console, *, command: str, started
                 train=config.train,
                 augment=config.augment,
                 limits=config.limits,
+                init=config.init,
             ),
             seed=config.seed,
             time_limit=config.time_limit,
+            compiled=config.device.compile,
         )
         METHODS[config.method](context)
         report = _report(config, folder, target, source, command)
@@ -149,7 +152,7 @@ def _report(config: RunConfig, folder: RunFolder, target: Dataset, source: Super
     search = folder.artifact("search")
     assert search is not None
     space = build_space(config.space, len(target.classes), generator(config.seed, "report"))
-    found = _network(config, folder, "train")
+    found = network_values(folder, "train", config.train, "supernet" if config.init == "inherit" else "scratch")
     assert found["architecture"] is not None
     return Report(
         title=f"TailorNAS on {target.source}",
@@ -166,29 +169,9 @@ def _report(config: RunConfig, folder: RunFolder, target: Dataset, source: Super
         baseline_log=cast(list[LogLine], folder.logs("baseline")),
         candidates=search.values["candidates"],
         found=found,
-        baseline=_network(config, folder, "baseline"),
+        baseline=network_values(folder, "baseline", config.train, "scratch"),
         cell=cell_edges(space.from_text(found["architecture"])),
         limits=cast(Limits, config.limits.model_dump()),
-    )
-
-
-def _network(config: RunConfig, folder: RunFolder, stage: str) -> Network:
-    """One of the two networks, its training and its test metrics."""
-    trained, evaluated = folder.artifact(stage), folder.artifact("evaluate")
-    assert trained is not None and evaluated is not None
-    values: dict[str, Any] = {**trained.values, **evaluated.values[stage]}
-    schedule = config.train.resolved_schedule.name
-    return Network(
-        name=values["name"],
-        architecture=values["architecture"],
-        params=values["costs"]["params"],
-        macs=values["costs"]["macs"],
-        latency_ms=values["latency_ms"],
-        epochs=values["epochs"],
-        seconds=values["seconds"],
-        init="supernet" if stage == "train" and config.train.init == "inherit" else "scratch",
-        loss=config.train.loss + (f" + {schedule}" if schedule != "none" else ""),
-        metrics=values["metrics"],
     )
 
 

@@ -1,0 +1,58 @@
+"""The command ``tailornas`` and how it ends."""
+
+import sys
+from typing import Annotated, Any
+
+import typer
+
+from tailornas.cli.run import run
+from tailornas.cli.train import train
+from tailornas.errors import TailorNASError
+from tailornas.version import __version__
+
+__all__ = ["app", "main"]
+
+# Click's, or by typer's version its own copy of click's: the one name for both is the base of a public error.
+_UsageError: Any = typer.BadParameter.__base__
+
+app = typer.Typer(
+    name="tailornas",
+    help="Find, train and hand over the best backbone for a long-tailed image dataset.",
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(run)
+app.command()(train)
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        typer.echo(f"tailornas {__version__}")
+        raise typer.Exit
+
+
+@app.callback(invoke_without_command=True)
+def _root(
+    context: typer.Context,
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=_print_version, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    if context.invoked_subcommand is None:
+        typer.echo(context.get_help())
+
+
+def main() -> None:
+    """Runs the command; a mistake in the input is one line and exit code 2."""
+    try:
+        code = app(standalone_mode=False)
+    except TailorNASError as error:
+        code = _fail(str(error))
+    except _UsageError as error:
+        code = _fail(error.format_message())
+    sys.exit(code)
+
+
+def _fail(message: str) -> int:
+    typer.echo(f"error: {message}", err=True)
+    return 2

@@ -1,0 +1,203 @@
+"""``tailornas data``: what a collection of images is like."""
+
+import json
+import time
+import unicodedata
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from tailornas.cli.options import DataDir, ImbalanceFactor, Profile, Seed
+from tailornas.errors import ConfigError
+
+if TYPE_CHECKING:
+    from tailornas.report.data_values import ClassValues, DataValues, SizeValues
+    from tailornas.runs import Console
+
+__all__ = ["app"]
+
+app = typer.Typer(name="data", help="Look at images before anything is trained on them.", no_args_is_help=True)
+
+_ROWS = 30  # classes that a table shows; of more, the largest and the smallest
+_LISTED = 10  # bad images and duplicates that are listed; --json and --html list more
+_BAR = 30  # letters of the largest class's bar
+_NAME = 32  # letters of a class name
+
+
+@app.callback()
+def _data() -> None:
+    """Keeps ``inspect`` a word of its own, which typer would leave out for a single command."""
+
+
+@app.command()
+def inspect(
+    data: Annotated[
+        str,
+        typer.Argument(
+            metavar="NAME|PATH",
+            help="digits, cifar10, cifar100, fashion-mnist, a folder with one sub-folder a class, a list or "
+            "annotation file, or Parquet.",
+        ),
+    ],
+    data_dir: DataDir = None,
+    imbalance_factor: ImbalanceFactor = None,
+    profile: Profile = None,
+    seed: Seed = None,
+    html: Annotated[
+        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with figures and sample images.")
+    ] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON and nothing else.")] = False,
+) -> None:
+    """Open every image and tell counts, imbalance, sizes, bad files and duplicates.
+
+    The images are taken as they are; with --profile or --imbalance-factor, as a run with the same options would take
+    them.
+    """
+    # Imported here, so that --help answers at once.
+    from tailornas.config import RunConfig, read_config
+    from tailornas.data import inspect as inspect_source
+    from tailornas.data import read
+    from tailornas.report.data_page import render_data
+    from tailornas.report.data_values import data_values
+    from tailornas.runs import make_console
+    from tailornas.runs.files import write_text
+
+    if profile is None and imbalance_factor is None:
+        profile = "as-is"
+    given = {
+        "data.data": data,
+        "data.data_dir": data_dir,
+        "data.profile": profile,
+        "data.imbalance_factor": imbalance_factor,
+        "seed": seed,
+    }
+    config = read_config(RunConfig, flags={key: value for key, value in given.items() if value is not None})
+    if html is not None and (html.is_dir() or not html.absolute().parent.is_dir()):
+        raise ConfigError(f"cannot write {html}: expected --html to name a file in a folder that exists")
+    console = make_console({"inspect": "opening every image"}, quiet=as_json)
+    started = time.monotonic()
+    console.stage_started("inspect", resumed=False)
+    try:
+        stored = read(config.data.data, config.data.data_dir, config.data.memory_cap_mb * 2**20)
+        inspection = inspect_source(
+            stored, config.data, config.seed, lambda done, total: console.progress("inspect", done, total, "images", {})
+        )
+        console.stage_finished("inspect", time.monotonic() - started)
+        values = data_values(inspection, data)
+        if html is not None:
+            write_text(html, render_data(inspection, values))
+    except KeyboardInterrupt:
+        console.stage_stopped("inspect")
+        typer.echo("stopped", err=True)
+        raise typer.Exit(130) from None
+    except BaseException:
+        console.stage_stopped("inspect")
+        raise
+    if as_json:
+        typer.echo(json.dumps(values, indent=2))
+        return
+    _tell(console, values)
+    if html is not None:
+        console.note(f"page  {html}")
+
+
+def _tell(console: "Console", values: "DataValues") -> None:
+    console.table("Classes", *_class_table(values))
+    console.table("Shot groups", *_group_table(values))
+    console.table("In numbers", ("", ""), _figures(values))
+    for title, entries in (
+        ("Images that cannot be read", values["bad"]),
+        ("Images of several frames", values["animated"]),
+    ):
+        if entries:
+            rows = [(_plain(entry["name"]), f"{entry['kind']}: {_plain(entry['reason'])}") for entry in entries]
+            console.table(title, ("image", "reason"), _shortened(rows))
+    if values["duplicates"]:
+        rows = [
+            (duplicate["kind"], "  =  ".join(_plain(image["name"]) for image in duplicate["images"][:4]))
+            for duplicate in values["duplicates"]
+        ]
+        console.table("Equal images", ("within", "images"), _shortened(rows))
+    for sentence in values["warnings"]:
+        console.note(f"! {_plain(sentence)}")
+    for sentence in values["advice"]:
+        console.note(_plain(sentence))
+
+
+def _class_table(values: "DataValues") -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    classes = sorted(values["per_class"], key=lambda entry: -entry["images"])
+    largest = max(classes[0]["images"], 1)
+    others = [part for part in values["parts"] if part != "train"]
+
+    def row(entry: "ClassValues") -> tuple[str, ...]:
+        length = round(_BAR * entry["images"] / largest)
+        bar = "\N{FULL BLOCK}" * length or ("\N{LEFT ONE EIGHTH BLOCK}" if entry["images"] else "")
+        test = (_count(entry["test"]),) if "test" in others else ()
+        return (_plain(entry["name"], _NAME), _count(entry["images"]), *test, entry["group"], bar)
+
+    columns = ("class", "images", *(["test"] if "test" in others else []), "group", "")
+    if len(classes) <= _ROWS:
+        return columns, [row(entry) for entry in classes]
+    half = _ROWS // 2
+    between = (f"... {len(classes) - 2 * half:,} more", *[""] * (len(columns) - 1))
+    return columns, [*map(row, classes[:half]), between, *map(row, classes[-half:])]
+
+
+def _group_table(values: "DataValues") -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
+    rows = []
+    for group, meaning in (("many", "more than 100"), ("medium", "20 to 100"), ("few", "fewer than 20")):
+        cells = [
+            cell
+            for groups in (values["groups"], values["terciles"])
+            for cell in (
+                (_count(groups[group]["classes"]), _count(groups[group]["images"])) if group in groups else "--"
+            )
+        ]
+        rows.append((group, meaning, *cells))
+    return ("group", "images of a class", "classes", "images", "classes by terciles", "images by terciles"), rows
+
+
+def _figures(values: "DataValues") -> list[tuple[str, str]]:
+    factor = values["imbalance_factor"]
+    rows = [
+        ("data", _plain(values["description"])),
+        ("classes", _count(values["classes"])),
+        ("images", _count(values["images"])),
+        ("imbalance factor", "infinite: a class is empty" if factor is None else f"{factor:.4g}"),
+        ("Gini coefficient", f"{values['gini']:.3f}"),
+        ("profile", values["profile"]),
+    ]
+    rows += [(f"part {name}", _part(part)) for name, part in values["parts"].items()]
+    if values["sizes"]:
+        rows += [(side, _range(pixels)) for side, pixels in values["sizes"].items()]
+    for name, counted in (("formats", values["formats"]), ("colours", values["modes"])):
+        if counted:
+            rows.append((name, ", ".join(f"{kind} {n:,}" for kind, n in counted.items())))
+    return rows
+
+
+def _part(part: dict[str, int]) -> str:
+    lost = part["images"] - part["usable"]
+    return f"{part['images']:,} images" + (f", {lost:,} of them cannot be read" if lost else "")
+
+
+def _range(pixels: "SizeValues") -> str:
+    if pixels["min"] == pixels["max"]:
+        return f"{pixels['min']} pixels"
+    return f"{pixels['min']} to {pixels['max']} pixels, median {pixels['median']:g}"
+
+
+def _shortened(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
+    more = len(rows) - _LISTED
+    return rows if more <= 0 else [*rows[:_LISTED], (f"... {more:,} more", "see --html or --json")]
+
+
+def _count(number: int | None) -> str:
+    return "-" if number is None else f"{number:,}"
+
+
+def _plain(text: str, width: int | None = None) -> str:
+    """Text of files and classes without what a terminal would obey or could not print."""
+    shown = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c)[0] == "C" else c for c in text)
+    return shown if width is None or len(shown) <= width else f"{shown[: width - 1]}\N{HORIZONTAL ELLIPSIS}"

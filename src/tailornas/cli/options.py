@@ -1,0 +1,109 @@
+"""The command-line options that several commands share.
+
+An option whose parameter is called ``section__field`` sets that configuration key; what a value may be is decided where
+the key is defined, so that every way to give it meets the same checks and messages.
+"""
+
+import re
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import psutil
+import typer
+
+if TYPE_CHECKING:
+    from tailornas.data import DataConfig
+
+__all__ = [
+    "Assignments",
+    "Config",
+    "Data",
+    "DataDir",
+    "ImageSize",
+    "ImbalanceFactor",
+    "Loss",
+    "Out",
+    "Profile",
+    "Quiet",
+    "Seed",
+    "SkipBad",
+    "TimeLimit",
+    "configuration_flags",
+    "default_folder",
+    "process_start",
+]
+
+Data = Annotated[
+    str | None,
+    typer.Option(
+        "--data",
+        metavar="NAME|PATH",
+        help="digits, cifar10, cifar100, fashion-mnist, a folder with one sub-folder a class, a list file, "
+        "or Parquet. Default: digits.",
+    ),
+]
+DataDir = Annotated[
+    str | None,
+    typer.Option("--data-dir", metavar="DIR", help="Folder with the files of the named dataset."),
+]
+ImbalanceFactor = Annotated[
+    str | None,
+    typer.Option("--imbalance-factor", metavar="IF", help="Largest class over smallest class."),
+]
+Profile = Annotated[
+    str | None,
+    typer.Option("--profile", metavar="NAME", help="How class sizes fall off: exp, step or as-is."),
+]
+ImageSize = Annotated[
+    str | None,
+    typer.Option("--image-size", metavar="PIXELS", help="Height and width. Default: from the data."),
+]
+SkipBad = Annotated[
+    bool | None,
+    typer.Option("--skip-bad", help="Leave out images that cannot be read, and list them."),
+]
+TimeLimit = Annotated[
+    str | None,
+    typer.Option("--time-limit", metavar="TIME", help="The run ends within it: 90s, 30m, 1h30m."),
+]
+Loss = Annotated[
+    str | None,
+    typer.Option("--loss", metavar="NAME", help="Loss of the final training. Default: ldam."),
+]
+Seed = Annotated[
+    str | None,
+    typer.Option("--seed", metavar="N", help="Everything random follows from it."),
+]
+Out = Annotated[
+    Path | None,
+    typer.Option("--out", metavar="DIR", help="Run folder. Default: runs/ and the data's name."),
+]
+Config = Annotated[
+    Path | None,
+    typer.Option("--config", metavar="FILE", help="TOML file with any configuration key."),
+]
+Assignments = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY=VALUE", help="Any configuration key, such as search.population=30."),
+]
+Quiet = Annotated[bool, typer.Option("--quiet", help="Print the summary only.")]
+
+
+def configuration_flags(context: typer.Context) -> dict[str, Any]:
+    """The configuration keys that were given as options, with their values."""
+    own = {"assignments", "config", "out", "quiet"}
+    given = {name: value for name, value in context.params.items() if value is not None and name not in own}
+    return {name.replace("__", "."): value for name, value in given.items()}
+
+
+def default_folder(data: "DataConfig", *parts: str) -> Path:
+    """``runs/cifar10-if100``: the data's name, where a profile is applied its imbalance factor, and ``parts``."""
+    _, factor = data.long_tail()
+    names = [Path(data.data).resolve().stem, *([] if factor is None else [f"if{factor:g}"])]
+    return Path("runs") / "-".join([*names, *(re.sub(r"[^a-zA-Z0-9]+", "-", part).strip("-")[:40] for part in parts)])
+
+
+def process_start() -> float:
+    """The ``time.monotonic()`` at which this process started."""
+    return time.monotonic() - time.time() + float(psutil.Process().create_time())

@@ -1,0 +1,100 @@
+"""``tailornas train``: one network on a long-tailed dataset."""
+
+import shlex
+import sys
+from typing import Annotated
+
+import typer
+
+from tailornas.cli.options import (
+    Assignments,
+    Config,
+    Data,
+    DataDir,
+    ImageSize,
+    ImbalanceFactor,
+    Loss,
+    Out,
+    Profile,
+    Quiet,
+    Seed,
+    SkipBad,
+    configuration_flags,
+    default_folder,
+    process_start,
+)
+
+__all__ = ["train"]
+
+
+def train(
+    context: typer.Context,
+    backbone__name: Annotated[
+        str | None,
+        typer.Option(
+            "--backbone",
+            metavar="NAME",
+            help="resnet20, resnet32, resnet44, resnet56, timm:NAME, SPACE:ARCHITECTURE or the folder of a search. "
+            "Default: resnet32.",
+        ),
+    ] = None,
+    backbone__weights: Annotated[
+        str | None,
+        typer.Option("--weights", metavar="FILE", help="First weights: a local file, or online, from timm."),
+    ] = None,
+    data__data: Data = None,
+    data__data_dir: DataDir = None,
+    data__imbalance_factor: ImbalanceFactor = None,
+    data__profile: Profile = None,
+    data__image_size: ImageSize = None,
+    data__skip_bad: SkipBad = None,
+    train__loss: Loss = None,
+    train__class_weights: Annotated[
+        str | None,
+        typer.Option("--class-weights", metavar="NAME", help="auto, effective, inverse or smoothed. Default: none."),
+    ] = None,
+    train__schedule__name: Annotated[
+        str | None,
+        typer.Option("--schedule", metavar="NAME", help="none, drw or drs. Default: drw with ldam, else none."),
+    ] = None,
+    train__sampler: Annotated[
+        str | None,
+        typer.Option("--sampler", metavar="NAME", help="instance, class_balanced, square_root, progressive, reversed."),
+    ] = None,
+    train__head: Annotated[
+        str | None,
+        typer.Option("--head", metavar="NAME", help="linear, cosine, scaled_cosine or etf. Default: by the loss."),
+    ] = None,
+    train__mix__name: Annotated[
+        str | None, typer.Option("--mix", metavar="NAME", help="none, mixup or remix. Default: none.")
+    ] = None,
+    train__epochs: Annotated[
+        str | None, typer.Option("--epochs", metavar="N", help="Epochs of training. Default: 200.")
+    ] = None,
+    seed: Seed = None,
+    out: Out = None,
+    config: Config = None,
+    assignments: Assignments = None,
+    quiet: Quiet = False,
+) -> None:
+    """Train one network on a long-tailed dataset, and measure it.
+
+    By default as results on the long-tailed CIFARs are published; started again with the same options, it goes on
+    where it ended.
+    """
+    # Imported here, so that --help and --version answer at once.
+    from tailornas.config import StandaloneConfig, read_config
+    from tailornas.pipeline import TRAIN_STAGES
+    from tailornas.pipeline import train as train_network
+    from tailornas.runs import make_console
+
+    resolved = read_config(StandaloneConfig, config, assignments or (), configuration_flags(context))
+    folder = out or default_folder(resolved.data, resolved.backbone.name, resolved.train.title)
+    console = make_console(TRAIN_STAGES, quiet=quiet)
+    try:
+        trained = train_network(resolved, folder, console, started=process_start())
+    except KeyboardInterrupt:
+        typer.echo(f"stopped; to go on where it ended: {shlex.join(['tailornas', *sys.argv[1:]])}", err=True)
+        raise typer.Exit(130) from None
+    console.table("Result", ("", trained.network["name"]), trained.rows, summary=True)
+    console.note(f"weights  {trained.weights}", summary=True)

@@ -1,0 +1,96 @@
+"""Fitting networks to the target: what every training on it, in a search or on its own, has in common."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, final
+
+from lightning_fabric import Fabric
+from torch import nn
+
+from tailornas.data import AugmentConfig, Batches, Dataset, Sampler
+from tailornas.search import Costs, Limits
+from tailornas.spaces import Cost, latency
+from tailornas.training import TrainConfig
+from tailornas.types import Normalization, Run, TrainSplit
+
+__all__ = ["Fitting"]
+
+
+@final
+@dataclass(frozen=True)
+class Fitting:
+    """A target and how networks are fitted to it.
+
+    Args:
+        run: where results go, and where those that are there already come from.
+        fabric: device and precision.
+        target: the long-tailed dataset.
+        train: how networks are trained.
+        augment: what is done to training images.
+        seed: the run's seed.
+        limits: what is limited is measured.
+        time_limit: seconds the run may take; None: the default epochs.
+        compiled: networks run through ``torch.compile``.
+    """
+
+    run: Run
+    fabric: Fabric
+    target: Dataset
+    train: TrainConfig
+    augment: AugmentConfig
+    seed: int
+    limits: Limits
+    time_limit: float | None = None
+    compiled: bool = False
+
+    @cached_property
+    def split(self) -> TrainSplit:
+        """All images of the target that are not test: what networks are fitted to once nothing is left to choose."""
+        return self.target.train.with_selection(self.target.selection)
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What every trained weight depends on."""
+        return {
+            "seed": self.seed,
+            "device": self.fabric.device.type,
+            "precision": str(self.fabric.strategy.precision.precision),
+            "compiled": self.compiled,
+            "augment": self.augment.model_dump(mode="json"),
+        }
+
+    def batches(
+        self,
+        split: TrainSplit,
+        batch_size: int,
+        normalization: Normalization,
+        flip: bool,
+        sampler: Sampler,
+        stage: str,
+    ) -> Batches:
+        """Augmented training batches of ``split``, on the device."""
+        return Batches(
+            split,
+            batch_size=batch_size,
+            normalization=normalization,
+            augment=self.augment.for_dataset(flip),
+            sampler=sampler,
+            seed=self.seed,
+            position=stage,
+            device=self.fabric.device,
+        )
+
+    def costs(self, counted: Cost, network: Callable[[], nn.Module]) -> Costs:
+        """Counted costs, with the latency of ``network()`` measured where it is limited."""
+        if self.limits.latency_ms is None:
+            return Costs(counted.params, counted.macs)
+        return Costs(counted.params, counted.macs, latency(network(), self.target.image_size).median)
+
+    def note_if_short(self, what: str, epochs: int, planned: int) -> None:
+        """Tells the user of a training that the time limit ended before its plan did."""
+        if epochs < planned:
+            self.run.note(
+                f"{what} stopped at epoch {epochs} of {planned}: the machine was slower than measured, or was stopped "
+                "and started again, and its time was up."
+            )

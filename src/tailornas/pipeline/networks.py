@@ -1,0 +1,35 @@
+"""What a run folder says of a network that was trained and measured in it."""
+
+from typing import Any
+
+from tailornas.report import Network
+from tailornas.runs import RunFolder
+from tailornas.training import TrainConfig
+
+__all__ = ["network_values"]
+
+
+def network_values(folder: RunFolder, stage: str, settings: TrainConfig, init: str) -> Network:
+    """A trained network, its training and its test metrics.
+
+    Args:
+        folder: where it was trained.
+        stage: the stage that trained it.
+        settings: how.
+        init: where its first weights came from, in a word.
+    """
+    trained, evaluated = folder.artifact(stage), folder.artifact("evaluate")
+    assert trained is not None and evaluated is not None
+    values: dict[str, Any] = {**trained.values, **evaluated.values[stage]}
+    return Network(
+        name=values["name"],
+        architecture=values["architecture"],
+        params=values["costs"]["params"],
+        macs=values["costs"]["macs"],
+        latency_ms=values["latency_ms"],
+        epochs=values["epochs"],
+        seconds=values["seconds"],
+        init=init,
+        loss=settings.title,
+        metrics=values["metrics"],
+    )
