@@ -6,6 +6,7 @@ with code 2; a Python caller catches :class:`TailorNASError` or the named subcla
 
 __all__ = [
     "ArchitectureError",
+    "CheckpointError",
     "ConfigError",
     "DataError",
     "DiskError",
@@ -45,6 +46,10 @@ class DataError(TailorNASError):
 
 class ArchitectureError(TailorNASError):
     """An architecture, its text form or a search space is malformed."""
+
+
+class CheckpointError(TailorNASError):
+    """A file of weights cannot be read, or it belongs to another network."""
 
 
 class LimitError(TailorNASError):

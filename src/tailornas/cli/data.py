@@ -21,8 +21,8 @@ app = typer.Typer(name="data", help="Look at images before anything is trained o
 
 _ROWS = 30  # classes that a table shows; of more, the largest and the smallest
 _LISTED = 10  # bad images and duplicates that are listed; --json and --html list more
-_BAR = 30  # letters of the largest class's bar
-_NAME = 32  # letters of a class name
+_BAR = 20  # letters of the largest class's bar
+_NAME = 28  # letters of a class name
 
 
 @app.callback()
@@ -105,7 +105,7 @@ def inspect(
 def _tell(console: "Console", values: "DataValues") -> None:
     console.table("Classes", *_class_table(values))
     console.table("Shot groups", *_group_table(values))
-    console.table("In numbers", ("", ""), _figures(values))
+    console.table("In numbers", ("figure", "value"), _figures(values))
     for title, entries in (
         ("Images that cannot be read", values["bad"]),
         ("Images of several frames", values["animated"]),
@@ -151,7 +151,7 @@ def _group_table(values: "DataValues") -> tuple[tuple[str, ...], list[tuple[str,
             cell
             for groups in (values["groups"], values["terciles"])
             for cell in (
-                (_count(groups[group]["classes"]), _count(groups[group]["images"])) if group in groups else "--"
+                (_count(groups[group]["classes"]), _count(groups[group]["images"])) if group in groups else ("", "")
             )
         ]
         rows.append((group, meaning, *cells))
@@ -171,7 +171,7 @@ def _figures(values: "DataValues") -> list[tuple[str, str]]:
     rows += [(f"part {name}", _part(part)) for name, part in values["parts"].items()]
     if values["sizes"]:
         rows += [(side, _range(pixels)) for side, pixels in values["sizes"].items()]
-    for name, counted in (("formats", values["formats"]), ("colours", values["modes"])):
+    for name, counted in (("formats", values["formats"]), ("colour modes", values["modes"])):
         if counted:
             rows.append((name, ", ".join(f"{kind} {n:,}" for kind, n in counted.items())))
     return rows
@@ -194,7 +194,7 @@ def _shortened(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
 
 
 def _count(number: int | None) -> str:
-    return "-" if number is None else f"{number:,}"
+    return "" if number is None else f"{number:,}"
 
 
 def _plain(text: str, width: int | None = None) -> str:

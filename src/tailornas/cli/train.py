@@ -68,6 +68,23 @@ def train(
     train__mix__name: Annotated[
         str | None, typer.Option("--mix", metavar="NAME", help="none, mixup or remix. Default: none.")
     ] = None,
+    train__second_stage__name: Annotated[
+        str | None,
+        typer.Option(
+            "--second-stage",
+            metavar="NAME",
+            help="What is done to the head after training: none, crt, lws, tau_norm, ncm or logit_adjustment.",
+        ),
+    ] = None,
+    train__two_branch: Annotated[
+        bool | None, typer.Option("--two-branch", help="Bilateral-branch training (BBN), with --loss ce.")
+    ] = None,
+    augment__policy: Annotated[
+        str | None, typer.Option("--augment", metavar="NAME", help="none or autoaugment, beyond crop and flip.")
+    ] = None,
+    augment__cutout: Annotated[
+        str | None, typer.Option("--cutout", metavar="PIXELS", help="Side of the square that is blanked out.")
+    ] = None,
     train__epochs: Annotated[
         str | None, typer.Option("--epochs", metavar="N", help="Epochs of training. Default: 200.")
     ] = None,

@@ -1,7 +1,7 @@
 """Augmentation of whole batches, different for every image, and the way from bytes to a network's input."""
 
 from functools import lru_cache
-from typing import Self, final
+from typing import Literal, Self, final
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
@@ -25,6 +25,9 @@ class AugmentConfig(BaseModel):
         description="Shift by up to an eighth of the size in each direction, filling with black.",
     )
     flip: bool | None = Field(default=None, description="Mirror half of the images. Unless set: as the data allows.")
+    policy: Literal["none", "autoaugment"] = Field(
+        default="none", description="autoaugment: the policy that AutoAugment found on CIFAR-10, after crop and flip."
+    )
     cutout: int = Field(default=0, ge=0, description="Side in pixels of a square blanked out at random; 0 for none.")
 
     def for_dataset(self, flip: bool) -> Self:

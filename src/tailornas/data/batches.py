@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from tailornas.data.augment import AugmentConfig, crop_and_flip, cutout, normalize
+from tailornas.data.autoaugment import autoaugment
 from tailornas.data.images import MemoryImages
 from tailornas.data.sampling import Sampler, shard
 from tailornas.errors import ConfigError, DataError
@@ -106,6 +107,8 @@ class Batches:
             images = self._split.images.take(self._split.rows[positions])
             if self._augment is not None:
                 images = crop_and_flip(images, self._augment, randomness)
+                if self._augment.policy == "autoaugment":
+                    images = autoaugment(images, randomness)
             images = normalize(images.to(self._device), self._normalization)
             if self._augment is not None and self._augment.cutout:
                 images = cutout(images, self._augment.cutout, randomness)

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from tailornas.types import ClassCounts
 
-__all__ = ["SAMPLERS", "Sampler", "class_balanced", "instance", "progressive", "shard", "square_root"]
+__all__ = ["SAMPLERS", "Sampler", "class_balanced", "instance", "progressive", "reversed_", "shard", "square_root"]
 
 
 class Sampler(Protocol):
@@ -52,11 +52,17 @@ def progressive(labels: Tensor, counts: ClassCounts, generator: torch.Generator,
     return _draw(labels, counts, probabilities, generator)
 
 
+def reversed_(labels: Tensor, counts: ClassCounts, generator: torch.Generator, progress: float) -> Tensor:
+    """Reversed: a class in proportion to the inverse of its size (BBN, 1912.02413, equation 4)."""
+    return _draw(labels, counts, _power(counts, -1), generator)
+
+
 SAMPLERS: dict[str, Sampler] = {
     "instance": instance,
     "class_balanced": class_balanced,
     "square_root": square_root,
     "progressive": progressive,
+    "reversed": reversed_,
 }
 
 
@@ -78,7 +84,7 @@ def shard(positions: Tensor, rank: int, world_size: int) -> Tensor:
 def _power(counts: ClassCounts, exponent: float) -> Tensor:
     """Probabilities, float64 ``(classes,)``, in proportion to a power of the class sizes; 0 if empty."""
     sizes = torch.tensor(counts.counts, dtype=torch.float64)
-    weights = torch.where(sizes > 0, sizes**exponent, 0)
+    weights = torch.where(sizes > 0, sizes.clamp(min=1) ** exponent, 0)
     return weights / weights.sum()
 
 

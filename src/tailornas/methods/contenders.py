@@ -7,7 +7,7 @@ from typing import Any, final
 
 import torch
 
-from tailornas.data import Batches, ordered
+from tailornas.data import SAMPLERS, Batches, Sampler, ordered
 from tailornas.heads import build_head
 from tailornas.losses import LongTailLoss, build_loss, check_head, weights_at
 from tailornas.methods.context import Context
@@ -18,7 +18,17 @@ from tailornas.metrics import report as recognition_report
 from tailornas.search import Candidate, Costs
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, Cost, SearchSpace, count, latency, nearest_resnet
-from tailornas.training import EpochBatches, Fitted, images_per_second, predict, train_sampler
+from tailornas.training import (
+    EpochBatches,
+    Fitted,
+    PairedBatches,
+    TwoBranchNetwork,
+    images_per_second,
+    predict,
+    replace_head,
+    second_stage,
+    train_sampler,
+)
 from tailornas.training import train as train_network
 from tailornas.types import Artifact, Detached, Stage
 
@@ -150,8 +160,12 @@ def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> Tr
     return TrainPlan(**fitting.run.stage("plan-training", inputs, compute).values)
 
 
-def train(fitting: Fitting, plan: TrainPlan, contender: Contender) -> None:
-    """Trains a contender in place on all images of the target that are not test; the last epoch is kept."""
+def train(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Contender:
+    """Trains a contender in place on all images of the target that are not test; the last epoch is kept.
+
+    Returns:
+        The contender, after its second stage if there is one.
+    """
 
     def compute(stage: Stage) -> Artifact:
         fitted = _train(fitting, contender, _train_batches(fitting, contender), plan.epochs, stage)
@@ -168,6 +182,40 @@ def train(fitting: Fitting, plan: TrainPlan, contender: Contender) -> None:
     inputs = {**_train_inputs(fitting, contender), "epochs": plan.epochs}
     result = fitting.run.stage(contender.stage, inputs, compute, until=until)
     contender.network.load_state_dict(dict(result.tensors))
+    return _retrain_head(fitting, plan, contender)
+
+
+def _retrain_head(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Contender:
+    """The second stage of a trained contender, where there is one: another head on the same features."""
+    settings = fitting.train.second_stage
+    if settings.name == "none":
+        return contender
+    network, counts = contender.network, fitting.split.counts
+    replace_head(network, counts, settings, fitting.seed)
+
+    def compute(stage: Stage) -> Artifact:
+        target, position = fitting.target, f"{contender.stage}-head"
+        second_stage(
+            fitting.fabric,
+            network,
+            _batches(fitting, SAMPLERS[settings.sampler], position),
+            ordered(fitting.split, 256, target.normalization, fitting.fabric.device),
+            counts,
+            settings,
+            seed=fitting.seed,
+            stage=stage,
+        )
+        return Artifact({}, network.state_dict())
+
+    inputs = {
+        **_train_inputs(fitting, contender),
+        "epochs": plan.epochs,
+        "second_stage": settings.model_dump(mode="json"),
+    }
+    result = fitting.run.stage(f"{contender.stage}-head", inputs, compute)
+    network.load_state_dict(dict(result.tensors))
+    rng = generator(fitting.seed, "second-stage", "loss")
+    return replace(contender, loss=build_loss(settings.loss, counts, rng, **settings.loss_settings))
 
 
 def evaluate(fitting: Fitting, plan: TrainPlan, *contenders: Contender) -> Artifact:
@@ -191,7 +239,8 @@ def evaluate(fitting: Fitting, plan: TrainPlan, *contenders: Contender) -> Artif
         stage.progress(len(contenders), len(contenders), "networks")
         return Artifact(values)
 
-    inputs = {c.stage: {**_train_inputs(fitting, c), "epochs": plan.epochs} for c in contenders}
+    second = fitting.train.second_stage.model_dump(mode="json")
+    inputs = {c.stage: {**_train_inputs(fitting, c), "epochs": plan.epochs, "second_stage": second} for c in contenders}
     return fitting.run.stage("evaluate", inputs, compute)
 
 
@@ -219,6 +268,8 @@ def make_contender(
     settings, target = fitting.train, fitting.target
     rng = generator(fitting.seed, stage, "loss")
     loss = build_loss(settings.loss, fitting.split.counts, rng, **settings.loss_settings)
+    if settings.two_branch:
+        network = TwoBranchNetwork(network, len(target.classes), generator(fitting.seed, stage, "branch"))
     if settings.resolved_head != "linear":
         rng = generator(fitting.seed, stage, "head")
         network.head = build_head(settings.resolved_head, network.feature_dim, len(target.classes), rng)
@@ -233,20 +284,20 @@ def _train_inputs(fitting: Fitting, contender: Contender) -> dict[str, Any]:
         **fitting.identity,
         "target": fitting.target.fingerprint,
         "network": dict(contender.identity),
-        "settings": fitting.train.model_dump(mode="json", exclude={"epochs"}),
+        "settings": fitting.train.model_dump(mode="json", exclude={"epochs", "second_stage"}),
     }
 
 
-def _train_batches(fitting: Fitting, contender: Contender) -> Batches:
-    target = fitting.target
-    return fitting.batches(
-        fitting.split,
-        fitting.train.batch_size,
-        target.normalization,
-        target.flip,
-        train_sampler(fitting.train),
-        contender.stage,
-    )
+def _train_batches(fitting: Fitting, contender: Contender) -> EpochBatches:
+    batches = _batches(fitting, train_sampler(fitting.train), contender.stage)
+    if fitting.train.two_branch:
+        return PairedBatches(batches, _batches(fitting, SAMPLERS["reversed"], f"{contender.stage}/reversed"))
+    return batches
+
+
+def _batches(fitting: Fitting, sampler: Sampler, position: str) -> Batches:
+    target, size = fitting.target, fitting.train.batch_size
+    return fitting.batches(fitting.split, size, target.normalization, target.flip, sampler, position)
 
 
 def _train(fitting: Fitting, contender: Contender, batches: EpochBatches, epochs: int, stage: Stage) -> Fitted:

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, final
 
 from lightning_fabric import Fabric
@@ -44,10 +43,10 @@ class Fitting:
     time_limit: float | None = None
     compiled: bool = False
 
-    @cached_property
+    @property
     def split(self) -> TrainSplit:
         """All images of the target that are not test: what networks are fitted to once nothing is left to choose."""
-        return self.target.train.with_selection(self.target.selection)
+        return self.target.fit
 
     @property
     def identity(self) -> dict[str, Any]:

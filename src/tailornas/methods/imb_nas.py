@@ -46,7 +46,6 @@ def imb_nas(context: Context) -> Artifact:
     found = found_network(context, space, winner, adapt_inputs(context, plan))
     baseline = baseline_network(context.fitting, winner)
     training = plan_training(context.fitting, found, baseline)
-    train(context.fitting, training, found)
-    train(context.fitting, training, baseline)
+    contenders = [train(context.fitting, training, contender) for contender in (found, baseline)]
     # Only now is the test split looked at.
-    return evaluate(context.fitting, training, found, baseline)
+    return evaluate(context.fitting, training, *contenders)

@@ -1,12 +1,13 @@
 """What a run folder says of a network that was trained and measured in it."""
 
+from pathlib import Path
 from typing import Any
 
 from tailornas.report import Network
 from tailornas.runs import RunFolder
 from tailornas.training import TrainConfig
 
-__all__ = ["network_values"]
+__all__ = ["network_values", "weights_path"]
 
 
 def network_values(folder: RunFolder, stage: str, settings: TrainConfig, init: str) -> Network:
@@ -33,3 +34,9 @@ def network_values(folder: RunFolder, stage: str, settings: TrainConfig, init: s
         loss=settings.title,
         metrics=values["metrics"],
     )
+
+
+def weights_path(folder: RunFolder, stage: str, settings: TrainConfig) -> Path:
+    """The file with the weights of a trained network, those of its second stage if there was one."""
+    last = stage if settings.second_stage.name == "none" else f"{stage}-head"
+    return folder.path / "stages" / last / "result.safetensors"

@@ -10,7 +10,7 @@ from tailornas.config import RunConfig, SourceConfig, to_toml
 from tailornas.data import DataConfig, Dataset, prepare
 from tailornas.errors import ConfigError
 from tailornas.methods import METHODS, Context, SearchPlan, Settings, SupernetSource, TrainPlan, choose_source
-from tailornas.pipeline.networks import network_values
+from tailornas.pipeline.networks import network_values, weights_path
 from tailornas.report import Data, Limits, LogLine, Network, Plan, Report, Row, Verdict, render, summarize, verdict
 from tailornas.runs import Console, RunFolder, environment
 from tailornas.seeding import generator
@@ -26,7 +26,9 @@ STAGES = {
     "search": "candidates on the selection split",
     "plan-training": "epochs of both networks",
     "train": "the found network",
+    "train-head": "its head, the rest frozen",
     "baseline": "the baseline, trained alike",
+    "baseline-head": "the baseline's head, alike",
     "evaluate": "both on the test split",
 }
 """What each stage of a run does, for people."""
@@ -103,7 +105,7 @@ def run(config: RunConfig, out: Path, console: Console, *, command: str, started
         report = _report(config, folder, target, source, command)
         return Outcome(
             report=folder.write("report.html", render(report)),
-            weights=folder.path / "stages" / "train" / "result.safetensors",
+            weights=weights_path(folder, "train", config.train),
             found=report.found,
             baseline=report.baseline,
         )

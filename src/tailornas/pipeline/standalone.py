@@ -1,24 +1,27 @@
 """Training one network on a long-tailed dataset, without a search."""
 
-from dataclasses import dataclass
+import re
+from dataclasses import dataclass, replace
+from hashlib import sha256
 from pathlib import Path
 from typing import final
 
-from tailornas.config import StandaloneConfig, to_toml
+from tailornas.config import RunConfig, StandaloneConfig, read_config, to_toml
 from tailornas.data import prepare
+from tailornas.errors import ConfigError
 from tailornas.methods import Fitting, TrainPlan, check_training, evaluate, make_contender
 from tailornas.methods import train as train_contender
-from tailornas.pipeline.networks import network_values
+from tailornas.pipeline.networks import network_values, weights_path
 from tailornas.report import Network, summarize
-from tailornas.runs import Console, RunFolder
+from tailornas.runs import Console, RunFolder, read_json
 from tailornas.search import Limits
 from tailornas.seeding import generator
-from tailornas.spaces import build_backbone
+from tailornas.spaces import BackboneConfig, SpaceConfig, build_backbone, identify
 from tailornas.training import make_fabric
 
 __all__ = ["TRAIN_STAGES", "Trained", "train"]
 
-TRAIN_STAGES = {"train": "the network", "evaluate": "on the test split"}
+TRAIN_STAGES = {"train": "the network", "train-head": "its head, the rest frozen", "evaluate": "on the test split"}
 """What each stage does, for people."""
 
 
@@ -56,8 +59,12 @@ def train(config: StandaloneConfig, out: Path, console: Console, *, started: flo
     """
     target = prepare(config.data, config.seed)
     fabric = make_fabric(config.device, target.image_size)
+    backbone, space = _found(config.backbone, config.space)
     rng = generator(config.seed, "train", "weights")
-    network = build_backbone(config.backbone, config.space, len(target.classes), rng)
+    network = build_backbone(backbone, space, target.image_size, len(target.classes), rng)
+    if backbone.weights is not None and network.pretrained_normalization is not None:
+        # Weights that were fitted to pixels of some statistics go on from pixels of the same.
+        target = replace(target, normalization=network.pretrained_normalization)
     with RunFolder.open(out, to_toml(config), console, started=started) as folder:
         fitting = Fitting(
             run=folder,
@@ -76,14 +83,42 @@ def train(config: StandaloneConfig, out: Path, console: Console, *, started: flo
             f"{fitting.split.counts.imbalance_factor:.3g}."
         )
         identity = {
-            "backbone": config.backbone.model_dump(mode="json"),
-            "space": config.space and config.space.model_dump(mode="json"),
+            "backbone": backbone.name,
+            "space": space and identify(space),
+            "weights": backbone.weights and _content(backbone.weights),
         }
-        name = config.backbone.name
-        contender = make_contender(fitting, "train", name, None, network, identity)
+        contender = make_contender(fitting, "train", _title(backbone.name), backbone.name, network, identity)
         assert config.train.epochs is not None
         plan = TrainPlan(config.train.epochs)
-        train_contender(fitting, plan, contender)
-        evaluate(fitting, plan, contender)
-        weights = folder.path / "stages" / "train" / "result.safetensors"
-        return Trained(weights, network_values(folder, "train", config.train, "scratch"))
+        evaluate(fitting, plan, train_contender(fitting, plan, contender))
+        weights = weights_path(folder, "train", config.train)
+        return Trained(weights, network_values(folder, "train", config.train, backbone.weights or "scratch"))
+
+
+def _found(backbone: BackboneConfig, space: SpaceConfig | None) -> tuple[BackboneConfig, SpaceConfig | None]:
+    """The architecture that a search found, and its space, where the backbone is the folder of one."""
+    folder = Path(backbone.name)
+    if not folder.is_dir():
+        return backbone, space
+    if space is not None:
+        raise ConfigError(f"the space is that of the search in {folder}: leave the section 'space' out")
+    result = folder / "stages" / "search" / "result.json"
+    if not result.is_file():
+        raise ConfigError(f"{folder} holds no finished search: expected {result}")
+    searched = read_config(RunConfig, folder / "config.toml").space
+    values = read_json(result)["values"]
+    architecture = values["candidates"][values["winner"]]["architecture"]
+    return backbone.model_copy(update={"name": f"{searched.name}:{architecture}"}), searched
+
+
+def _content(weights: str) -> str:
+    """What the file's weights are, wherever it lies."""
+    return weights if weights == "online" else sha256(Path(weights).read_bytes()).hexdigest()
+
+
+def _title(name: str) -> str:
+    """What people read: ``ResNet-32``, ``nasbench201``, ``resnet18``."""
+    if (depth := re.fullmatch(r"resnet(\d+)", name)) is not None:
+        return f"ResNet-{depth[1]}"
+    kind, _, rest = name.partition(":")
+    return rest if kind == "timm" else kind

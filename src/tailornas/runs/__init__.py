@@ -2,6 +2,7 @@
 
 from tailornas.runs.console import Console, PlainConsole, QuietConsole, TerminalConsole, make_console
 from tailornas.runs.environment import environment
+from tailornas.runs.files import read_json
 from tailornas.runs.folder import RunFolder
 
 __all__ = [
@@ -12,4 +13,5 @@ __all__ = [
     "TerminalConsole",
     "environment",
     "make_console",
+    "read_json",
 ]

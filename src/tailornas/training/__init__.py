@@ -12,19 +12,24 @@ from tailornas.training.loop import (
     learning_rate_at,
     make_optimizer,
 )
+from tailornas.training.second_stage import SecondStageConfig, replace_head, second_stage
 from tailornas.training.standalone import TrainConfig, train, train_sampler
 from tailornas.training.supernet import PretrainConfig, pretrain
 from tailornas.training.throughput import images_per_second
+from tailornas.training.two_branch import PairedBatches, TwoBranchNetwork, two_branch_loss
 
 __all__ = [
     "DeviceConfig",
     "EpochBatches",
     "Fitted",
     "OptimizerConfig",
+    "PairedBatches",
     "Position",
     "PretrainConfig",
+    "SecondStageConfig",
     "Step",
     "TrainConfig",
+    "TwoBranchNetwork",
     "batch_statistics",
     "fit",
     "images_per_second",
@@ -35,6 +40,9 @@ __all__ = [
     "predict",
     "pretrain",
     "recalibrate",
+    "replace_head",
+    "second_stage",
     "train",
     "train_sampler",
+    "two_branch_loss",
 ]

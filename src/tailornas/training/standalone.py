@@ -26,6 +26,8 @@ from tailornas.losses import (
 )
 from tailornas.seeding import generator
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
+from tailornas.training.second_stage import SecondStageConfig
+from tailornas.training.two_branch import TwoBranchNetwork, two_branch_loss
 from tailornas.types import ClassCounts, Stage
 
 __all__ = ["TrainConfig", "train", "train_sampler"]
@@ -55,6 +57,10 @@ class TrainConfig(BaseModel):
     sampler: str = Field("instance", description="order of an epoch, by name")
     head: str | None = Field(None, description="last layer, by name; none: cosine with ldam, else linear")
     mix: MixConfig = MixConfig()
+    two_branch: bool = Field(
+        False, description="bilateral-branch training (BBN), of a network twice from its last block on"
+    )
+    second_stage: SecondStageConfig = SecondStageConfig()
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=2e-4)
 
     @model_validator(mode="after")
@@ -71,6 +77,12 @@ class TrainConfig(BaseModel):
                 f"the loss {self.loss!r} has class weights of its own and {brings} would bring in others: leave them "
                 "out, or choose the loss 'focal'"
             )
+        if self.two_branch and (self.mix.name != "none" or self.weighting is not None or self.schedule is not None):
+            raise ConfigError(
+                "two_branch has a schedule and a second sampler of its own: leave out mix, class_weights and schedule, "
+                "and choose a loss without a schedule, such as 'ce'"
+            )
+        self.second_stage.check_trained_head(self.resolved_head)
         return self
 
     @property
@@ -96,6 +108,9 @@ class TrainConfig(BaseModel):
             self.loss: None,
             self.resolved_schedule.name: "none",
             self.sampler: "instance",
+            self.resolved_head: "cosine" if LOSSES[self.loss].head == "cosine" else "linear",
+            "two branches" if self.two_branch else "": "",
+            self.second_stage.name: "none",
         }
         return " + ".join(part for part, silent in parts.items() if part != silent)
 
@@ -129,7 +144,7 @@ def train(
     Args:
         fabric: device and precision.
         network: on the device; its head must be the one that ``loss`` needs.
-        batches: the training images, in the order of :func:`train_sampler`.
+        batches: the training images, in the order of :func:`train_sampler`; paired ones for a two-branch network.
         loss: called as ``loss(logits, targets, weights)``.
         counts: training images a class.
         settings: class weights and their schedule, blending of images, optimizer.
@@ -143,6 +158,8 @@ def train(
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
         loss.generator = generator(seed, "loss", at.step)
+        if isinstance(network, TwoBranchNetwork):
+            return two_branch_loss(network, loss, images, labels, at.progress)
         weights = weights_at(schedule, weighting, counts, at.progress, fabric.device)
         mixed = mix(settings.mix, images, labels, generator(seed, "mix", at.step), counts)
         if mixed is not None:

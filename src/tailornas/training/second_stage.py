@@ -1,0 +1,190 @@
+"""Decoupled training: what is done to the head of a trained network, whose features stay (Kang et al., 1910.09217)."""
+
+from collections.abc import Iterable
+from typing import Literal, Self, final
+
+import torch
+from lightning_fabric import Fabric
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+from torch import Tensor, nn
+
+from tailornas.data import SAMPLERS
+from tailornas.errors import ConfigError, UnknownNameError
+from tailornas.heads import LWSHead, build_head, nearest_class_mean, tau_normalized
+from tailornas.losses import LOSSES, LossName, build_loss, check_head, class_priors, loss_settings
+from tailornas.seeding import generator
+from tailornas.spaces import Backbone
+from tailornas.training.loop import EpochBatches, OptimizerConfig, Position, fit
+from tailornas.types import ClassCounts, Stage
+
+__all__ = ["SecondStageConfig", "replace_head", "second_stage"]
+
+TRAINED = ("crt", "lws")
+"""Second stages that fit something; the others are computed."""
+
+
+@final
+class SecondStageConfig(BaseModel):
+    """What happens to the head after training.
+
+    Raises:
+        UnknownNameError: no such loss or sampler.
+        ConfigError: settings of another second stage.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: Literal["none", "crt", "lws", "tau_norm", "ncm", "logit_adjustment"] = Field(
+        "none",
+        description="crt: a new linear head is trained; lws: the head's scales are; tau_norm: its rows are normalised; "
+        "ncm: nearest class mean; logit_adjustment: log priors are subtracted",
+    )
+    epochs: int = Field(10, ge=1, description="crt, lws")
+    sampler: str = Field("class_balanced", description="crt, lws: order of an epoch, by name")
+    loss: LossName = Field("cross_entropy", description="crt, lws: loss, by name")
+    loss_settings: dict[str, float | str] = Field({}, description="crt, lws: settings of the loss, by name")
+    optimizer: OptimizerConfig = Field(OptimizerConfig(weight_decay=5e-4), description="crt, lws")
+    tau: float = Field(1.0, ge=0, description="tau_norm: 1 makes all rows equally long; logit_adjustment: 1 is exact")
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        loss_settings(self.loss, self.loss_settings)
+        if self.sampler not in SAMPLERS:
+            raise UnknownNameError("sampler", self.sampler, list(SAMPLERS))
+        used = {"name"}
+        if self.name in TRAINED:
+            used |= {"epochs", "sampler", "loss", "loss_settings", "optimizer"}
+        elif self.name in ("tau_norm", "logit_adjustment"):
+            used.add("tau")
+        for setting, field in type(self).model_fields.items():
+            if setting not in used and getattr(self, setting) != field.default:
+                raise ConfigError(
+                    f"second stage {self.name!r} does not use {setting!r} and got {getattr(self, setting)!r}: leave it "
+                    "out or choose another second stage"
+                )
+        if self.name == "tau_norm" and self.tau > 1:
+            raise ConfigError(f"tau of tau_norm must be in [0, 1] and is {self.tau}: 1 makes all rows equally long")
+        return self
+
+    def check_trained_head(self, head: str) -> None:
+        """Refuses a head of the first stage that this one cannot work on.
+
+        Raises:
+            ConfigError: the second stage changes a linear head and ``head`` is another.
+        """
+        if self.name in ("lws", "tau_norm", "logit_adjustment") and head != "linear":
+            raise ConfigError(
+                f"second stage {self.name!r} works on a linear head but the head is {head!r}: use the head 'linear', "
+                "or the second stage 'crt' or 'ncm'"
+            )
+
+
+def replace_head(network: Backbone, counts: ClassCounts, settings: SecondStageConfig, seed: int) -> None:
+    """Puts the second stage's head in the place of a trained network's; some of them are finished by that.
+
+    Args:
+        network: with the trained head.
+        counts: training images a class.
+        settings: which second stage.
+        seed: draws a new head's weights.
+    """
+    head, device = network.head, next(network.parameters()).device
+    if settings.name in ("crt", "ncm"):
+        loss = LOSSES[settings.loss]
+        name = "cosine" if loss.head == "cosine" else "linear"
+        network.head = build_head(name, network.feature_dim, len(counts), generator(seed, "second-stage", "head"))
+    elif settings.name != "none":
+        assert isinstance(head, nn.Linear)
+        if settings.name == "tau_norm":
+            network.head = tau_normalized(head, settings.tau)
+        elif settings.name == "logit_adjustment":
+            network.head = _less_log_priors(head, counts, settings.tau)
+        else:
+            network.head = LWSHead(head)
+    network.head.to(device)
+
+
+def second_stage(
+    fabric: Fabric,
+    network: Backbone,
+    batches: EpochBatches,
+    images: Iterable[tuple[Tensor, Tensor]],
+    counts: ClassCounts,
+    settings: SecondStageConfig,
+    *,
+    seed: int,
+    stage: Stage,
+) -> None:
+    """Fits the head that :func:`replace_head` put in place; everything before it stays as it is.
+
+    Features are those of evaluation mode, batch-norm statistics included: in the authors' code these go on moving
+    with the balanced batches, so that there the features do not quite stay.
+
+    Args:
+        fabric: device and precision.
+        network: trained, on the device, with its new head.
+        batches: augmented batches in the order of ``settings.sampler``, for what is trained.
+        images: every image once and unaugmented, for nearest class means.
+        counts: training images a class.
+        settings: which second stage.
+        seed: the run's seed.
+        stage: checkpoints, log and progress.
+    """
+    network.eval()
+    if settings.name in TRAINED:
+        _fit_head(fabric, network, batches, counts, settings, seed, stage)
+    elif settings.name == "ncm":
+        network.head.load_state_dict(_nearest_class_mean(fabric, network, images, len(counts)).state_dict())
+
+
+def _fit_head(
+    fabric: Fabric,
+    network: Backbone,
+    batches: EpochBatches,
+    counts: ClassCounts,
+    settings: SecondStageConfig,
+    seed: int,
+    stage: Stage,
+) -> None:
+    loss = build_loss(settings.loss, counts, generator(seed, "second-stage", "loss"), **settings.loss_settings)
+    check_head(loss, network.head)
+
+    def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
+        loss.generator = generator(seed, "second-stage", "loss", at.step)
+        with torch.inference_mode():
+            features = network.features(images)
+        value: Tensor = loss(network.head(features.clone()), labels)
+        return value
+
+    fit(
+        fabric,
+        network.head,
+        step,
+        batches,
+        epochs=settings.epochs,
+        optimizer=settings.optimizer,
+        stage=stage,
+        key="train.second_stage.optimizer.learning_rate",
+    )
+
+
+@torch.inference_mode()
+def _nearest_class_mean(
+    fabric: Fabric, network: Backbone, images: Iterable[tuple[Tensor, Tensor]], classes: int
+) -> nn.Linear:
+    features, labels = [], []
+    for batch, targets in images:
+        with fabric.autocast():
+            features.append(network.features(batch).float())
+        labels.append(targets)
+    return nearest_class_mean(torch.cat(features), torch.cat(labels), classes)
+
+
+def _less_log_priors(head: nn.Linear, counts: ClassCounts, tau: float) -> nn.Linear:
+    """The head with ``tau × log prior`` subtracted from its logits (Menon et al. 2021, 2007.07314, eq. 9)."""
+    adjusted = nn.Linear(head.in_features, head.out_features, device=head.weight.device)
+    with torch.no_grad():
+        adjusted.weight.copy_(head.weight)
+        bias = torch.zeros_like(adjusted.bias) if head.bias is None else head.bias
+        adjusted.bias.copy_(bias - tau * class_priors(counts).to(bias).log())
+    return adjusted
