@@ -13,8 +13,9 @@ from pydantic_core import ErrorDetails
 from tailornas.adaptation import HeadConfig
 from tailornas.data import AugmentConfig, DataConfig
 from tailornas.errors import ConfigError
+from tailornas.metrics import GroupConfig
 from tailornas.search import Limits, SearchConfig
-from tailornas.spaces import BackboneConfig, NASBench201Config, SpaceSection
+from tailornas.spaces import DEFAULT_SPACE, BackboneConfig, SpaceSection, space_config
 from tailornas.training import DeviceConfig, OptimizerConfig, PretrainConfig, TrainConfig
 from tailornas.units import Duration
 
@@ -48,13 +49,14 @@ class RunConfig(BaseModel):
     device: DeviceConfig = DeviceConfig()
     data: DataConfig = DataConfig()
     source: SourceConfig = SourceConfig()
-    space: SpaceSection = NASBench201Config()
+    space: SpaceSection = space_config(DEFAULT_SPACE, {})
     limits: Limits = Limits()
     augment: AugmentConfig = AugmentConfig()
     pretrain: PretrainConfig = PretrainConfig()
     adapt: HeadConfig = HeadConfig()
     search: SearchConfig = SearchConfig()
     train: TrainConfig = TrainConfig()
+    groups: GroupConfig = GroupConfig()
 
 
 @final
@@ -80,6 +82,7 @@ class StandaloneConfig(BaseModel):
             weight_decay=2e-4, decay_all=True, nesterov=False, warmup=0.025, decay="step", clip_norm=None
         ),
     )
+    groups: GroupConfig = GroupConfig()
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)

@@ -12,8 +12,17 @@ from tailornas.data import SAMPLERS, Batches, DataConfig, Dataset, ordered, prep
 from tailornas.errors import UnknownNameError
 from tailornas.metrics import class_recalls, confusion
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, SearchSpace, SpaceConfig, build_space
-from tailornas.training import DeviceConfig, Fitted, OptimizerConfig, make_fabric, predict, pretrain, recalibrate
+from tailornas.spaces import Backbone, NASBench201Config, SearchSpace, build_space
+from tailornas.training import (
+    DeviceConfig,
+    Fitted,
+    OptimizerConfig,
+    PretrainConfig,
+    make_fabric,
+    predict,
+    pretrain,
+    recalibrate,
+)
 from tailornas.types import Architecture, ClassCounts, Detached, Stage
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
@@ -32,15 +41,17 @@ def target() -> Dataset:
 @pytest.fixture(scope="module")
 def supernet() -> SearchSpace[Backbone]:
     """Trained a little on balanced digits."""
-    space = build_space(SpaceConfig(channels=12, cells=1), 10, generator(0, "space"))
+    space = build_space(NASBench201Config(channels=12, cells_per_stage=1), 10, generator(0, "space"))
     balanced = prepare(DataConfig(data="digits", profile="as-is"), seed=0)
-    pretrain(FABRIC, space, batches_of(balanced), epochs=3, optimizer=OptimizerConfig(), seed=0, stage=Detached())
+    pretrain(
+        FABRIC, space, batches_of(balanced), balanced.train.counts, PretrainConfig(), epochs=3, seed=0, stage=Detached()
+    )
     return space
 
 
 @pytest.fixture
 def space(supernet: SearchSpace[Backbone]) -> SearchSpace[Backbone]:
-    fresh = build_space(SpaceConfig(channels=12, cells=1), 10, generator(1, "space"))
+    fresh = build_space(NASBench201Config(channels=12, cells_per_stage=1), 10, generator(1, "space"))
     fresh.network.load_state_dict(supernet.network.state_dict())
     return fresh
 
@@ -51,7 +62,7 @@ def adapted(
     counts: ClassCounts | None = None,
     epochs: int = 1,
     seed: int = 0,
-    weighting: str = "effective",
+    class_weights: str = "effective",
     stage: Stage | None = None,
 ) -> Fitted:
     return adapt_head(
@@ -59,9 +70,8 @@ def adapted(
         space,
         batches_of(target),
         counts or target.train.counts,
+        HeadConfig(class_weights=class_weights),
         epochs=epochs,
-        weighting=weighting,
-        optimizer=HeadConfig().optimizer,
         seed=seed,
         stage=stage or Detached(),
     )
@@ -124,9 +134,8 @@ def test_the_head_fits_the_classes_of_the_target(space: SearchSpace[Backbone], t
         space,
         batches,
         split.counts,
+        HeadConfig(class_weights="inverse", optimizer=OptimizerConfig()),
         epochs=1,
-        weighting="inverse",
-        optimizer=OptimizerConfig(),
         seed=0,
         stage=Detached(),
     )
@@ -200,7 +209,7 @@ def test_what_was_adapted_can_be_trained_and_copied(space: SearchSpace[Backbone]
 
 def test_an_unknown_weighting(space: SearchSpace[Backbone], target: Dataset) -> None:
     with pytest.raises(UnknownNameError, match="unknown weighting 'heavy': expected one of auto, effective"):
-        adapted(space, target, weighting="heavy")
+        adapted(space, target, class_weights="heavy")
 
 
 def test_impossible_settings() -> None:

@@ -1,3 +1,4 @@
+import json
 import os.path
 from pathlib import Path
 
@@ -130,7 +131,7 @@ def test_one_class(tmp_path: Path) -> None:
 def test_test_images_are_apart(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_text("a.png 1\nb.png 0\n")
     (tmp_path / "test.txt").write_text("./b.png 0\n")
-    with pytest.raises(DataError, match=r"both list b\.png: expected test images to be apart"):
+    with pytest.raises(DataError, match=r"both list b\.png: expected the parts to be apart"):
         read_list(tmp_path / "train.txt", None)
 
 
@@ -143,3 +144,110 @@ def test_a_file_that_is_no_text(tmp_path: Path) -> None:
 def test_a_byte_order_mark_is_no_part_of_a_path(tmp_path: Path) -> None:
     (tmp_path / "train.txt").write_bytes("a.png 0\nb.png 1".encode("utf-8-sig"))
     assert paths(read_list(tmp_path / "train.txt", None).train)[0] == tmp_path / "a.png"
+
+
+def published(place: Path, lists: dict[str, dict[str, int]]) -> None:
+    """List files of a published layout."""
+    for name, listed in lists.items():
+        (place / name).write_text("".join(f"{path} {label}\n" for path, label in listed.items()))
+
+
+def test_imagenet_lt(tmp_path: Path) -> None:
+    published(
+        tmp_path,
+        {
+            "ImageNet_LT_train.txt": {"train/n01440764/n01440764_190.JPEG": 0, "train/n01443537/n01443537_2.JPEG": 1},
+            "ImageNet_LT_val.txt": {"train/n01440764/n01440764_8.JPEG": 0},
+            "ImageNet_LT_test.txt": {"val/n01440764/ILSVRC2012_val_00000293.JPEG": 0},
+            "ImageNet_LT_open.txt": {"test/ILSVRC2010_val_00000001.JPEG": -1},  # is of no use here
+        },
+    )
+    root = Path("/data/imagenet")
+    source = read_list(tmp_path / "ImageNet_LT_train.txt", root)
+    assert source.selection is not None
+    assert source.test is not None
+    assert paths(source.train)[0] == root / "train" / "n01440764" / "n01440764_190.JPEG"
+    assert paths(source.selection) == [root / "train" / "n01440764" / "n01440764_8.JPEG"]
+    assert paths(source.test) == [root / "val" / "n01440764" / "ILSVRC2012_val_00000293.JPEG"]
+
+
+def test_places_lt(tmp_path: Path) -> None:
+    published(
+        tmp_path,
+        {
+            "Places_LT_train.txt": {"train/airfield/00000001.jpg": 0, "train/airplane_cabin/00000009.jpg": 1},
+            "Places_LT_val.txt": {"train/airfield/00000002.jpg": 0},
+            "Places_LT_test.txt": {"val/airfield/Places365_val_00003597.jpg": 0},
+        },
+    )
+    source = read_list(tmp_path / "Places_LT_train.txt", None)
+    assert source.selection is not None
+    assert source.test is not None
+    assert (len(source.train.images), len(source.selection.images), len(source.test.images)) == (2, 1, 1)
+
+
+def test_inaturalist_has_no_public_test_labels(tmp_path: Path) -> None:
+    image = "train_val2018/Plantae/7477/3b60c9486db1d2ee875f11a669fbde4a.jpg"
+    published(
+        tmp_path,
+        {
+            "iNaturalist18_train.txt": {image: 0, "train_val2018/Aves/1/b.jpg": 1},
+            "iNaturalist18_val.txt": {"train_val2018/Aves/1/c.jpg": 1},
+        },
+    )
+    source = read_list(tmp_path / "iNaturalist18_train.txt", None)
+    assert source.selection is None
+    assert source.test is not None
+    assert paths(source.test) == [tmp_path / "train_val2018/Aves/1/c.jpg"]
+
+
+def annotated(place: Path, images: dict[str, int], categories: dict[int, str]) -> None:
+    """An annotation file as iNaturalist 2018 publishes them."""
+    content = {
+        "info": {"year": 2018, "version": "1"},
+        "images": [{"id": i, "file_name": path, "width": 8, "height": 8} for i, path in enumerate(images)],
+        "categories": [{"id": i, "name": name, "supercategory": "Aves"} for i, name in categories.items()],
+        "annotations": [{"id": i, "image_id": i, "category_id": c} for i, c in enumerate(images.values())],
+        "licenses": [],
+    }
+    place.write_text(json.dumps(content))
+
+
+def test_inaturalist_annotations(tmp_path: Path) -> None:
+    names = {1: "merula", 0: "edulis"}
+    annotated(tmp_path / "train2018.json", {"train_val2018/Aves/1/a.jpg": 1, "train_val2018/Fungi/0/b.jpg": 0}, names)
+    annotated(tmp_path / "val2018.json", {"train_val2018/Aves/1/c.jpg": 1}, names)
+    (tmp_path / "test2018.json").write_text(json.dumps({"images": [{"id": 1, "file_name": "test2018/d.jpg"}]}))
+    source = read_list(tmp_path / "train2018.json", Path("/data"))
+    assert source.classes == ("edulis", "merula")
+    assert source.train.labels.tolist() == [1, 0]
+    assert source.selection is None
+    assert source.test is not None
+    assert paths(source.test) == [Path("/data/train_val2018/Aves/1/c.jpg")]
+
+
+def test_annotations_of_other_categories(tmp_path: Path) -> None:
+    annotated(tmp_path / "train2018.json", {"a.jpg": 1, "b.jpg": 0}, {0: "x", 1: "y"})
+    annotated(tmp_path / "val2018.json", {"c.jpg": 1}, {0: "x", 1: "z"})
+    with pytest.raises(DataError, match=r"val2018\.json has other categories than the list to train on"):
+        read_list(tmp_path / "train2018.json", None)
+
+
+def test_a_list_to_train_on_needs_annotations(tmp_path: Path) -> None:
+    (tmp_path / "test2018.json").write_text(json.dumps({"images": [{"id": 1, "file_name": "a.jpg"}]}))
+    with pytest.raises(DataError, match=r"test2018\.json has no annotations: expected a category"):
+        read_list(tmp_path / "test2018.json", None)
+
+
+@pytest.mark.parametrize(("first", "second"), [("train", "val"), ("val", "test"), ("train", "test")])
+def test_every_two_parts_are_apart(tmp_path: Path, first: str, second: str) -> None:
+    lists = {"train": {"a.png": 0, "b.png": 1}, "val": {"c.png": 0}, "test": {"d.png": 0}}
+    lists[second] |= dict(list(lists[first].items())[:1])
+    published(tmp_path, {f"{name}.txt": listed for name, listed in lists.items()})
+    with pytest.raises(DataError, match=rf"{first}\.txt and .*{second}\.txt both list"):
+        read_list(tmp_path / "train.txt", None)
+
+
+def test_listing_opens_no_image(tmp_path: Path) -> None:
+    published(tmp_path, {"train.txt": {f"missing/{number}.jpg": number % 2 for number in range(1000)}})
+    assert len(read_list(tmp_path / "train.txt", None).train.images) == 1000

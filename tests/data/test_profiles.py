@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailornas.data.profiles import class_counts, exponential_shares, step_shares
+from tailornas.data.profiles import Profile, class_counts, exponential_shares, step_shares
 from tailornas.errors import ConfigError, DataError
 from tailornas.types import ClassCounts
 
@@ -103,3 +103,13 @@ def test_counts_fall_and_never_exceed_what_there_is(profile: str, available: lis
     assert all(1 <= n <= there for n, there in zip(counts, available, strict=True))
     assert list(counts) == sorted(counts, reverse=True)
     assert counts.imbalance_factor >= factor * 0.999 or counts[0] < 2 * factor
+
+
+@pytest.mark.parametrize("profile", ["exp", "step"])
+@pytest.mark.parametrize("factor", [1, 2, 500])
+@pytest.mark.parametrize("available", [CIFAR10, CIFAR100], ids=["cifar10", "cifar100"])
+def test_class_0_is_the_head_at_every_factor_up_to_500(profile: Profile, factor: int, available: ClassCounts) -> None:
+    counts = class_counts(profile, available, factor)
+    assert (counts[0], counts[len(counts) - 1]) == (available[0], available[0] // factor)
+    assert list(counts) == sorted(counts, reverse=True)
+    assert counts.imbalance_factor == factor

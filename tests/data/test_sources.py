@@ -1,4 +1,5 @@
 import io
+import json
 import os
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from tailornas.data import sources as module
 from tailornas.data.idx import read_fashion_mnist
 from tailornas.data.images import MemoryImages, StreamedImages
 from tailornas.data.parquet import read_parquet
-from tailornas.data.sources import SOURCES, load
+from tailornas.data.sources import SOURCES, load, read
 from tailornas.errors import ConfigError, DataError, UnknownNameError
 
 DATA = Path(os.environ.get("TAILORNAS_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -232,3 +233,39 @@ def test_the_real_cifar10_images() -> None:
     pixels = StreamedImages(source.train.images, 32).take(torch.arange(0, 10_000, 10))
     # The published channel means of CIFAR-10's test images, which the JPEG step leaves where they are.
     assert (pixels.float().mean((0, 2, 3)) / 255).tolist() == pytest.approx([0.494, 0.485, 0.450], abs=0.01)
+
+
+def test_a_part_of_its_own_to_choose_by(folder: Path) -> None:
+    lists = {"train": ("cat/0.png 0", "cat/1.png 0", "dog/0.png 1"), "val": ("cat/2.png 0", "dog/1.png 1")}
+    for name, lines in (lists | {"test": ("cat/3.png 0",)}).items():
+        (folder / f"{name}.txt").write_text("\n".join(lines))
+    source = load(folder / "train.txt", memory_cap=6 * 3072)
+    assert source.selection is not None
+    assert source.selection.counts.counts == (1, 1)
+    assert source.selection.images.take(source.selection.rows)[0, :, 0, 0].tolist() == [2, 6, 0]
+    assert isinstance(source.selection.images, MemoryImages)
+    assert isinstance(load(folder / "train.txt", memory_cap=6 * 3072 - 1).selection.images, StreamedImages)  # type: ignore[union-attr]
+    for name in ("cat/2.png", "dog/1.png"):
+        (folder / name).write_bytes(b"no image")
+    with pytest.raises(DataError, match=r"no selection image that can be read: replace .*dog/1\.png"):
+        load(folder / "train.txt", skip_bad=True)
+
+
+def test_reading_decodes_nothing(folder: Path) -> None:
+    for path in folder.glob("*/*.png"):
+        path.write_bytes(b"no image")
+    stored = read(folder)
+    assert len(stored.train.images) == 9
+    assert stored.train.images.content(0) == b"no image"
+
+
+def test_annotations_with_their_root(folder: Path, tmp_path: Path) -> None:
+    content = {
+        "images": [{"id": 0, "file_name": "cat/1.png"}, {"id": 1, "file_name": "dog/2.png"}],
+        "categories": [{"id": 5, "name": "a cat"}, {"id": 6, "name": "a dog"}],
+        "annotations": [{"image_id": 0, "category_id": 5}, {"image_id": 1, "category_id": 6}],
+    }
+    (tmp_path / "train2018.json").write_text(json.dumps(content))
+    source = load(tmp_path / "train2018.json", data_dir=folder)
+    assert source.classes == ("a cat", "a dog")
+    assert source.train.images.take(torch.tensor([1]))[0, :, 0, 0].tolist() == [2, 3, 0]

@@ -249,3 +249,27 @@ def test_configuration_is_bounded(wrong: dict[str, object]) -> None:
 def test_a_class_without_selection_image_is_unscored(digits: Dataset) -> None:
     kept = (digits.selection.labels % 4 != 0).nonzero().flatten()
     assert replace(digits, selection=digits.selection.subset(kept)).unscored == ("0", "4", "8")
+
+
+def test_a_selection_part_of_the_sources_own(tmp_path: Path) -> None:
+    for name, numbers in (("train", range(40)), ("val", range(40, 44)), ("test", range(44, 50))):
+        lines = []
+        for number in numbers:
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{number}.png")
+            lines.append(f"{number}.png {number % 2}")
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    dataset = prepare(DataConfig(data=str(tmp_path / "train.txt"), imbalance_factor=10), seed=0)
+    assert dataset.own_selection
+    assert dataset.selection.counts.counts == (2, 2)
+    assert dataset.test.counts.counts == (3, 3)
+    # The final networks stay comparable with published ones: they are not fitted to it.
+    assert dataset.fit is dataset.train
+    assert dataset.fit.counts.counts == (20, 2)
+    assert dataset.imbalance_factor == 10
+    assert len(dataset.leftover) == 18
+
+
+def test_the_final_networks_see_a_selection_split_that_was_held_out() -> None:
+    dataset = prepare(DataConfig(), seed=0)
+    assert not dataset.own_selection
+    assert len(dataset.fit) == len(dataset.train) + len(dataset.selection)

@@ -13,6 +13,7 @@ from tailornas.data.stored import (
     StoredSplit,
     default_size,
     files_identity,
+    inside,
     numbered_classes,
     shorter_sides,
 )
@@ -107,3 +108,17 @@ def test_numbered_classes() -> None:
 def test_numbered_classes_have_no_gap(labels: list[int], said: str) -> None:
     with pytest.raises(DataError, match=rf"list\.txt has the {said}: expected labels from 0 without a gap"):
         numbered_classes(labels, "list.txt")
+
+
+def test_content_is_what_is_stored(tmp_path: Path) -> None:
+    (tmp_path / "a.png").write_bytes(b"1234")
+    assert ImageFiles([tmp_path / "a.png"]).content(0) == b"1234"
+    pixels = np.arange(12, dtype=np.uint8).reshape(2, 2, 3)
+    assert ImageArrays(pixels, "a test").content(1) == bytes(range(6, 12))
+
+
+@pytest.mark.parametrize("path", ["/etc/passwd", "../a", "a/../../b", ".."])
+def test_listed_paths_stay_inside(path: str) -> None:
+    with pytest.raises(DataError, match=r"^list line 3 lists .*, which leaves the root folder"):
+        inside(path, "list line 3")
+    assert inside("./a/../b", "list line 3") == Path("b")

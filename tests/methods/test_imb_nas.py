@@ -270,7 +270,7 @@ def with_settings(section: str, **values: Any) -> dict[str, Any]:
             {"pretrain", "adapt", "search"},
         ),
         (with_settings("adapt", epochs=2), {"adapt", "search"}),
-        (with_settings("adapt", weighting="inverse"), {"adapt", "search"}),
+        (with_settings("adapt", class_weights="inverse"), {"adapt", "search"}),
         (with_settings("search", population=5), {"search"}),
         (with_settings("search", generations=3), {"search"}),
         (with_settings("search", calibration_images=32), {"search"}),

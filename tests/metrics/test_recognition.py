@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import accuracy_score, confusion_matrix, f1_score, recall_score
 
-from tailornas.errors import ConfigError, DataError
+from tailornas.errors import DataError
 from tailornas.metrics import (
     accuracy,
     balanced_accuracy,
@@ -18,12 +18,9 @@ from tailornas.metrics import (
     group_recalls,
     harmonic_mean,
     macro_f1,
-    shot_groups,
-    tercile_groups,
     wilson_interval,
     worst_class,
 )
-from tailornas.types import ClassCounts
 
 PREDICTED = torch.tensor([0, 0, 1, 1, 1, 2])
 TRUE = torch.tensor([0, 0, 0, 1, 1, 1])
@@ -136,36 +133,6 @@ def test_wilson_interval_holds_the_share(case: tuple[int, int]) -> None:
     low, high = (float(end) for end in wilson_interval(torch.tensor([hits]), torch.tensor([images])))
     assert 0 <= low <= hits / images <= high <= 1
     assert low < high
-
-
-def test_shot_groups_by_the_usual_thresholds() -> None:
-    counts = ClassCounts((101, 100, 20, 19, 500))
-    assert shot_groups(counts) == {"many": (0, 4), "medium": (1, 2), "few": (3,)}
-    assert shot_groups(counts, many=50, few=50) == {"many": (0, 1, 4), "few": (2, 3)}
-    assert shot_groups(ClassCounts((5, 5))) == {"few": (0, 1)}
-
-
-@pytest.mark.parametrize(("many", "few"), [(20, 100), (10, -1)])
-def test_thresholds_out_of_order(many: int, few: int) -> None:
-    with pytest.raises(ConfigError, match=f"out of order: .* got few {few}, many {many}"):
-        shot_groups(ClassCounts((1, 2)), many, few)
-
-
-def test_terciles() -> None:
-    assert tercile_groups(ClassCounts((1, 9, 5, 7))) == {"many": (1, 3), "medium": (2,), "few": (0,)}
-    assert tercile_groups(ClassCounts((4, 4))) == {"many": (0,), "medium": (1,)}
-
-
-@settings(deadline=None, max_examples=50)
-@given(st.lists(st.integers(0, 300), min_size=1, max_size=40))
-def test_groups_divide_the_classes(numbers: list[int]) -> None:
-    counts = ClassCounts(tuple(numbers))
-    for groups in (shot_groups(counts), tercile_groups(counts)):
-        assert sorted(label for labels in groups.values() for label in labels) == list(range(len(counts)))
-        ranges = [[counts[label] for label in labels] for labels in groups.values()]
-        assert all(min(bigger) >= max(smaller) for bigger, smaller in pairwise(ranges))
-    sizes = [len(labels) for labels in tercile_groups(counts).values()]
-    assert max(sizes) - min(sizes) <= 1
 
 
 def test_group_recalls_leave_out_what_has_no_images() -> None:

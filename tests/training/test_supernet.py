@@ -17,7 +17,7 @@ from tailornas.training import (
     pretrain,
     recalibrate,
 )
-from tailornas.types import Architecture, Detached
+from tailornas.types import Architecture, ClassCounts, Detached
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 
@@ -37,7 +37,9 @@ def new_space(channels: int = 4) -> SearchSpace[Backbone]:
 
 
 def pretrained(space: SearchSpace[Backbone], batches: Batches, epochs: int = 1, seed: int = 0) -> None:
-    pretrain(FABRIC, space, batches, epochs=epochs, optimizer=OptimizerConfig(), seed=seed, stage=Detached())
+    pretrain(
+        FABRIC, space, batches, ClassCounts((1,) * 10), PretrainConfig(), epochs=epochs, seed=seed, stage=Detached()
+    )
 
 
 def sampled(space: SearchSpace[Backbone], steps: int, seed: int) -> list[Architecture]:

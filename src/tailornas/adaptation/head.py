@@ -9,14 +9,20 @@ import torch
 from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
-from torch.nn import functional as F
 
-from tailornas.errors import UnknownNameError
-from tailornas.heads import build_head
-from tailornas.losses import WEIGHTINGS, class_weights
+from tailornas.losses import LossName, Weighting, build_loss, class_weights
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
-from tailornas.training import EpochBatches, Fitted, OptimizerConfig, Position, batch_statistics, fit
+from tailornas.training import (
+    EpochBatches,
+    Fitted,
+    OptimizerConfig,
+    Position,
+    batch_statistics,
+    check_objective,
+    fit,
+    new_head,
+)
 from tailornas.types import ClassCounts, Stage
 
 __all__ = ["HeadConfig", "adapt_head"]
@@ -27,20 +33,25 @@ class HeadConfig(BaseModel):
     """How the head is retrained on the target.
 
     Raises:
-        UnknownNameError: no such weighting.
+        UnknownNameError: no such loss, weighting or sampler.
+        ConfigError: settings that do not belong together.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else 20")
     batch_size: int = Field(128, ge=2)
-    weighting: str = Field("effective", description="class weights of the cross-entropy, by name")
+    loss: LossName = Field("cross_entropy", description="loss, by name")
+    loss_settings: dict[str, float | str] = Field({}, description="settings of the loss, by name")
+    class_weights: Weighting | None = Field(
+        "effective", description="auto, effective, inverse, smoothed, or one number a class; none: all 1"
+    )
+    sampler: str = Field("instance", description="order of an epoch, by name")
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=5e-4)
 
     @model_validator(mode="after")
-    def _known(self) -> Self:
-        if self.weighting not in WEIGHTINGS:
-            raise UnknownNameError("weighting", self.weighting, list(WEIGHTINGS))
+    def _belong_together(self) -> Self:
+        check_objective(self.loss, self.loss_settings, self.class_weights, self.sampler)
         return self
 
 
@@ -49,14 +60,13 @@ def adapt_head(
     space: SearchSpace[Backbone],
     batches: EpochBatches,
     counts: ClassCounts,
+    settings: HeadConfig,
     *,
     epochs: int,
-    weighting: str,
-    optimizer: OptimizerConfig,
     seed: int,
     stage: Stage,
 ) -> Fitted:
-    """Gives ``space.network`` a linear head for the target's classes, fitted over uniformly drawn architectures.
+    """Gives ``space.network`` a head for the target's classes, fitted over uniformly drawn architectures.
 
     The backbone runs without a graph and its weights stay as they are. Its batch norms use the statistics of the
     target's batches, as they will when candidates are scored.
@@ -65,24 +75,33 @@ def adapt_head(
         fabric: device and precision.
         space: the supernet trained on the source.
         batches: the target's training images.
-        counts: the target's training images a class, for the weights of the loss.
+        counts: the target's training images a class.
+        settings: the loss, its class weights, and the optimizer.
         epochs: how many epochs.
-        weighting: name of the class weighting (see :data:`tailornas.losses.WEIGHTINGS`).
-        optimizer: its settings.
         seed: the run's seed.
         stage: checkpoints, log and progress.
+
+    Raises:
+        ConfigError: the loss needs a head that the space cannot have.
     """
     network = space.network
-    head = build_head("linear", network.feature_dim, len(counts), generator(seed, "adapt", "head")).to(fabric.device)
-    network.head = head
-    weights = class_weights(weighting, counts).to(fabric.device)
+    loss = build_loss(settings.loss, counts, generator(seed, "adapt", "loss"), **settings.loss_settings)
+    network.head = new_head(network, loss, len(counts), generator(seed, "adapt", "head")).to(fabric.device)
+    weights = (
+        None if settings.class_weights is None else class_weights(settings.class_weights, counts).to(fabric.device)
+    )
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
+        loss.generator = generator(seed, "adapt", "loss", at.step)
         architecture = space.simplify(space.sample(generator(seed, "adapt", "path", at.step)))
-        with torch.inference_mode(), space.activate(architecture):
-            features = network.features(images)
-        return F.cross_entropy(head(features.clone()), labels, weights)
+        with space.activate(architecture):
+            with torch.inference_mode():
+                features = network.features(images)
+            value: Tensor = loss(network.head(features.clone()), labels, weights)
+        return value
 
     key = "adapt.optimizer.learning_rate"
     with batch_statistics(network):
-        return fit(fabric, head, step, batches, epochs=epochs, optimizer=optimizer, stage=stage, key=key)
+        return fit(
+            fabric, network.head, step, batches, epochs=epochs, optimizer=settings.optimizer, stage=stage, key=key
+        )

@@ -5,6 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
+from tailornas.cli.data import app as data
 from tailornas.cli.run import run
 from tailornas.cli.train import train
 from tailornas.errors import TailorNASError
@@ -23,6 +24,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(train)
+app.add_typer(data)
 
 
 def _print_version(asked: bool) -> None:

@@ -5,10 +5,12 @@ from tailornas.data.balanced import BalancedSource, balanced_source
 from tailornas.data.batches import Batches, ordered
 from tailornas.data.decode import decode_image
 from tailornas.data.images import MemoryImages, StreamedImages
+from tailornas.data.inspection import Duplicate, Inspection, Part, PartName, gini, inspect
 from tailornas.data.profiles import Profile, class_counts
 from tailornas.data.sampling import SAMPLERS, Sampler, shard
-from tailornas.data.sources import SOURCES, Source, load
-from tailornas.data.splits import DataConfig, Dataset, pixel_statistics, prepare
+from tailornas.data.scan import Problem, Scan, scan
+from tailornas.data.sources import SOURCES, Source, load, read
+from tailornas.data.splits import DataConfig, Dataset, divide, pixel_statistics, prepare
 from tailornas.data.stratified import draw, hold_out
 
 __all__ = [
@@ -19,9 +21,15 @@ __all__ = [
     "Batches",
     "DataConfig",
     "Dataset",
+    "Duplicate",
+    "Inspection",
     "MemoryImages",
+    "Part",
+    "PartName",
+    "Problem",
     "Profile",
     "Sampler",
+    "Scan",
     "Source",
     "StreamedImages",
     "balanced_source",
@@ -29,12 +37,17 @@ __all__ = [
     "crop_and_flip",
     "cutout",
     "decode_image",
+    "divide",
     "draw",
+    "gini",
     "hold_out",
+    "inspect",
     "load",
     "normalize",
     "ordered",
     "pixel_statistics",
     "prepare",
+    "read",
+    "scan",
     "shard",
 ]

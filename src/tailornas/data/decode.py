@@ -2,11 +2,11 @@
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, UnidentifiedImageError
 
 from tailornas.errors import DataError
 
-__all__ = ["decode_image", "to_rgb", "to_square"]
+__all__ = ["decode_image", "decoding_problem", "to_rgb", "to_square"]
 
 
 def decode_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -25,6 +25,13 @@ def decode_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
     image.draft(None, (2 * size, 2 * size))
     ImageOps.exif_transpose(image, in_place=True)
     return np.asarray(to_square(to_rgb(image), size)).transpose(2, 0, 1)
+
+
+def decoding_problem(problem: Exception) -> str:
+    """Says in one line why an image could not be opened or decoded."""
+    if isinstance(problem, UnidentifiedImageError):
+        return "not an image format that Pillow reads"
+    return " ".join(str(problem).split())
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

@@ -7,10 +7,9 @@ from typing import final
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import UnidentifiedImageError
 from torch import Tensor
 
-from tailornas.data.decode import decode_image
+from tailornas.data.decode import decode_image, decoding_problem
 from tailornas.data.stored import StoredImages
 from tailornas.errors import DataError
 
@@ -154,8 +153,7 @@ def _read(stored: StoredImages, row: int, size: int) -> NDArray[np.uint8]:
     except MemoryError:
         raise
     except Exception as problem:  # a damaged file can make a decoder raise anything
-        reason = "not an image format that Pillow reads" if isinstance(problem, UnidentifiedImageError) else problem
         raise DataError(
-            f"cannot read image {stored.name(row)} ({' '.join(str(reason).split())}): replace or remove it, "
+            f"cannot read image {stored.name(row)} ({decoding_problem(problem)}): replace or remove it, "
             "or set skip_bad to leave such images out"
         ) from problem

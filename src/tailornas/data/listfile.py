@@ -1,17 +1,21 @@
 """Text files that list images with their labels: as for ImageNet-LT, Places-LT and iNaturalist."""
 
-import os.path
+import re
+from itertools import combinations
 from pathlib import Path
 
 import torch
 
-from tailornas.data.stored import ImageFiles, StoredSource, StoredSplit, numbered_classes
+from tailornas.data.annotations import parse_annotations
+from tailornas.data.stored import ImageFiles, StoredSource, StoredSplit, inside, numbered_classes
 from tailornas.errors import DataError
 
 __all__ = ["parse_list", "read_list"]
 
+_Listed = tuple[list[str], list[int]]
 
-def parse_list(text: str, place: str, classes: int | None = None) -> tuple[list[str], list[int]]:
+
+def parse_list(text: str, place: str, classes: int | None = None) -> _Listed:
     """Parses lines of ``relative/path label``.
 
     The label is what follows the last white space, so paths may contain spaces. Blank lines and lines that
@@ -49,48 +53,69 @@ def parse_list(text: str, place: str, classes: int | None = None) -> tuple[list[
 
 
 def read_list(path: Path, root: Path | None) -> StoredSource:
-    """Reads a list file.
+    """Reads a list file, and the lists that lie beside it.
 
-    A file ``classes.txt`` beside it, with one name a line in label order, names the classes; without it
-    labels name themselves, and every label from 0 to the largest must occur. A list whose name ends in
-    ``train`` (``train.txt``, ``ImageNet_LT_train.txt``) has its test list beside it where that is named the
-    same with ``test`` instead.
+    ``.json`` is an annotation file (:func:`~tailornas.data.annotations.parse_annotations`), which names the classes;
+    anything else is text (:func:`parse_list`). There, a file ``classes.txt`` beside the list, with one name a line in
+    label order, names the classes; without it labels name themselves, and every label from 0 to the largest must
+    occur.
+
+    Where the file's name has the word ``train`` (``ImageNet_LT_train.txt``, ``train2018.json``), files beside it that
+    are named the same with ``val`` and ``test`` instead belong to it. The ``val`` list is the part to choose by; where
+    there is no ``test`` list, it is the test part, because that is how results on iNaturalist are reported, whose test
+    labels are not public.
 
     Args:
         path: the list file.
         root: the folder that listed paths are relative to; None: the list file's folder.
 
     Raises:
-        DataError: see :func:`parse_list`; or an image is listed for training and for test.
+        DataError: see :func:`parse_list`; or an image is in two of the lists.
     """
     root = root or path.parent
-    names = path.with_name("classes.txt")
-    lines = _text(names).splitlines() if names.is_file() else []
-    classes = tuple(line.strip() for line in lines if line.strip())
-    files, labels = parse_list(_text(path), str(path), len(classes) or None)
-    classes = classes or numbered_classes(labels, str(path))
-    test = None
-    beside = path.with_name(f"{path.stem.removesuffix('train')}test{path.suffix}")
-    if path.stem.endswith("train") and beside.is_file():
-        test_files, test_labels = parse_list(_text(beside), str(beside), len(classes))
-        shared = set(files).intersection(test_files)
+    listed, classes = _read(path, _class_names(path))
+    if not listed[0]:
+        raise DataError(f"{path} has no annotations: expected a category for every training image")
+    classes = classes or numbered_classes(listed[1], str(path))
+    lists, parts = {path: listed}, {}
+    for part in ("val", "test"):
+        beside = path.with_name(re.sub(r"train(?![A-Za-z])", part, path.stem) + path.suffix)
+        if beside != path and beside.is_file():
+            listed, _ = _read(beside, classes)
+            if listed[0]:
+                lists[beside], parts[part] = listed, _split(root, *listed)
+    for (one, (files, _)), (other, (others, _)) in combinations(lists.items(), 2):
+        shared = set(files).intersection(others)
         if shared:
             raise DataError(
-                f"{path} and {beside} both list {min(shared)}: expected test images to be apart, remove it from one"
+                f"{one} and {other} both list {min(shared)}: expected the parts to be apart, remove it from one"
             )
-        test = _split(root, test_files, test_labels)
-    return StoredSource(_split(root, files, labels), test, classes, str(path))
+    if "test" not in parts and "val" in parts:
+        parts["test"] = parts.pop("val")
+    return StoredSource(_split(root, *lists[path]), parts.get("test"), classes, str(path), selection=parts.get("val"))
+
+
+def _class_names(path: Path) -> tuple[str, ...] | None:
+    names = path.with_name("classes.txt")
+    lines = _text(names).splitlines() if path.suffix != ".json" and names.is_file() else []
+    return tuple(line.strip() for line in lines if line.strip()) or None
+
+
+def _read(path: Path, classes: tuple[str, ...] | None) -> tuple[_Listed, tuple[str, ...] | None]:
+    """What a file lists, and the names of its classes as far as they are known."""
+    if path.suffix != ".json":
+        return parse_list(_text(path), str(path), None if classes is None else len(classes)), classes
+    files, labels, names = parse_annotations(_text(path), str(path))
+    if files and classes is not None and names != classes:
+        raise DataError(f"{path} has other categories than the list to train on: expected the same ids and names")
+    return (files, labels), names
 
 
 def _parse_line(line: str, place: str, classes: int | None) -> tuple[str, int]:
     fields = line.rsplit(maxsplit=1)
     if len(fields) != 2 or not fields[1].isdecimal() or len(fields[1]) > 9:
         raise DataError(f"{place} is {line[:80]!r}: expected 'relative/path label' with an integer label from 0")
-    path, label = Path(os.path.normpath(fields[0])), int(fields[1])
-    if path.is_absolute() or path.parts[:1] == ("..",):
-        raise DataError(
-            f"{place} lists {fields[0]}, which leaves the root folder: expected a path relative to it and inside it"
-        )
+    path, label = inside(fields[0], place), int(fields[1])
     if classes is not None and label >= classes:
         raise DataError(f"{place} has the label {label}: expected 0 to {classes - 1}")
     return path.as_posix(), label

@@ -56,7 +56,11 @@ class ParquetImages:
 
     def open(self, row: int) -> Image.Image:
         """Opens the row's encoded image."""
-        return Image.open(io.BytesIO(self.buffer[self.ends[row - 1] if row else 0 : self.ends[row]]))
+        return Image.open(io.BytesIO(self.content(row)))
+
+    def content(self, row: int) -> bytes:
+        """The row's encoded image."""
+        return self.buffer[self.ends[row - 1] if row else 0 : self.ends[row]]
 
     def identity(self) -> str:
         """Depends on every file's name, size and time of modification."""

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
-from typing import final
+from typing import TypeVar, final
 
 from tailornas.data.cifar import read_cifar10, read_cifar100
 from tailornas.data.digits import read_digits
@@ -14,11 +14,13 @@ from tailornas.data.idx import read_fashion_mnist
 from tailornas.data.images import decoded_bytes, load_images
 from tailornas.data.listfile import read_list
 from tailornas.data.parquet import find_shards, read_parquet
-from tailornas.data.stored import StoredImages, StoredSource, default_size, shorter_sides
+from tailornas.data.stored import StoredImages, StoredSource, StoredSplit, default_size, shorter_sides
 from tailornas.errors import ConfigError, DataError, UnknownNameError
-from tailornas.types import TestSplit, TrainSplit
+from tailornas.types import SelectionSplit, Split, TestSplit, TrainSplit
 
-__all__ = ["SOURCES", "Source", "load"]
+__all__ = ["SOURCES", "Source", "load", "read"]
+
+_SplitT = TypeVar("_SplitT", bound=Split)
 
 _CACHE = Path("~/.cache/tailornas")
 _SYSTEM = Path("/usr/share/datasets")  # where Debian's packages of datasets put their files
@@ -37,6 +39,7 @@ class Source:
         flip: whether a mirrored image still belongs to its class.
         skipped: names of the images left out because they cannot be decoded.
         identity: a text that changes when the images change.
+        selection: its own part to choose by, if it has one.
     """
 
     name: str
@@ -46,6 +49,7 @@ class Source:
     flip: bool
     skipped: tuple[str, ...]
     identity: str
+    selection: SelectionSplit | None = None
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -84,11 +88,11 @@ def load(
 
     A path is a folder with one sub-folder a class (:func:`~tailornas.data.folder.read_folder`), a folder of
     Parquet shards or one Parquet file, which is then everything there is
-    (:func:`~tailornas.data.parquet.read_parquet`), or a list file
+    (:func:`~tailornas.data.parquet.read_parquet`), or a list or annotation file
     (:func:`~tailornas.data.listfile.read_list`). A name of :data:`SOURCES` wins over a path that reads the
     same; ``./digits`` is the path.
 
-    Every image is decoded once. Where all decoded images, training and test, take at most ``memory_cap``
+    Every image is decoded once. Where all decoded images, those of every part, take at most ``memory_cap``
     bytes they stay in memory; else they are decoded again each time they are needed.
 
     Args:
@@ -106,29 +110,46 @@ def load(
         ConfigError: ``data_dir`` is given to a source that does not use it.
         DataError: nothing is there, or what is there cannot be used; the message names the file, row or line.
     """
-    stored = _read(name_or_path, data_dir and data_dir.expanduser(), memory_cap)
+    stored = read(name_or_path, data_dir, memory_cap)
+    parts = [part for part in (stored.train, stored.selection, stored.test) if part]
     size = image_size or default_size(shorter_sides(stored.train.images))
-    held = len(stored.train.images) + (len(stored.test.images) if stored.test else 0)
-    read = partial(load_images, size=size, stream=decoded_bytes(held, size) > memory_cap, skip_bad=skip_bad)
-    images, rows, skipped = read(stored.train.images)
-    train = TrainSplit(images, rows, stored.train.labels[rows], stored.classes)
+    stream = decoded_bytes(sum(len(part.images) for part in parts), size) > memory_cap
+    identities: list[str] = []
+    skipped: list[str] = []
+
+    def decode(kind: type[_SplitT], part: StoredSplit) -> _SplitT:
+        images, rows, bad = load_images(part.images, size, stream=stream, skip_bad=skip_bad)
+        identities.append(images.identity())
+        skipped.extend(bad)
+        return kind(images, rows, part.labels[rows], stored.classes)
+
+    train = decode(TrainSplit, stored.train)
     if 0 in train.counts.counts:
         raise DataError(
             f"class {train.classes[train.counts.counts.index(0)]!r} of {stored.description} has no image "
             "left without those that cannot be read: expected at least one, replace "
             f"{skipped[0]}"
         )
-    identity, test = images.identity(), None
-    if stored.test:
-        images, rows, skipped_test = read(stored.test.images)
-        test = TestSplit(images, rows, stored.test.labels[rows], stored.classes)
-        if not len(test):
-            raise DataError(f"{stored.description} has no test image that can be read: replace {skipped_test[0]}")
-        identity, skipped = f"{identity}-{images.identity()}", skipped + skipped_test
-    return Source(str(name_or_path), stored.description, train, test, stored.flip, skipped, identity)
+    selection = decode(SelectionSplit, stored.selection) if stored.selection else None
+    test = decode(TestSplit, stored.test) if stored.test else None
+    for kind, split in (("selection", selection), ("test", test)):
+        if split is not None and not len(split):
+            raise DataError(f"{stored.description} has no {kind} image that can be read: replace {skipped[-1]}")
+    return Source(
+        name=str(name_or_path),
+        description=stored.description,
+        train=train,
+        test=test,
+        flip=stored.flip,
+        skipped=tuple(skipped),
+        identity="-".join(identities),
+        selection=selection,
+    )
 
 
-def _read(name_or_path: str | Path, data_dir: Path | None, memory_cap: int) -> StoredSource:
+def read(name_or_path: str | Path, data_dir: Path | None = None, memory_cap: int = 2**30) -> StoredSource:
+    """Finds a collection and lists its images without decoding any; see :func:`load` for arguments and errors."""
+    data_dir = data_dir and data_dir.expanduser()
     if isinstance(name_or_path, str) and name_or_path in SOURCES:
         return SOURCES[name_or_path](data_dir, memory_cap)
     path = Path(name_or_path).expanduser()

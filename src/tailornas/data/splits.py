@@ -2,6 +2,7 @@
 
 import hashlib
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, final
 
@@ -16,7 +17,7 @@ from tailornas.errors import ConfigError, DataError
 from tailornas.seeding import generator
 from tailornas.types import Normalization, SelectionSplit, Split, TestSplit, TrainSplit
 
-__all__ = ["DataConfig", "Dataset", "pixel_statistics", "prepare"]
+__all__ = ["DataConfig", "Dataset", "divide", "pixel_statistics", "prepare"]
 
 _CHUNK = 1024  # images whose pixels are counted at a time
 
@@ -97,7 +98,7 @@ class Dataset:
 
     Args:
         train: images to fit to.
-        selection: images to choose by, long-tailed like ``train``.
+        selection: images to choose by: long-tailed like ``train``, or the source's own.
         test: images that choose nothing.
         leftover: images of the source's training part that the profile left out, in none of the three splits.
         normalization: statistics of the pixels of ``train``.
@@ -108,6 +109,7 @@ class Dataset:
         skipped: names of the images left out because they cannot be read.
         seed: the seed of the draws.
         fingerprint: a text that changes when the images, their labels or their division change.
+        own_selection: whether ``selection`` is a part of its own that the source came with.
     """
 
     train: TrainSplit
@@ -122,6 +124,7 @@ class Dataset:
     skipped: tuple[str, ...]
     seed: int
     fingerprint: str
+    own_selection: bool = False
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -133,10 +136,19 @@ class Dataset:
         """Height and width in pixels."""
         return self.train.images.size
 
+    @cached_property
+    def fit(self) -> TrainSplit:
+        """What the final networks are fitted to, once nothing is left to choose: all images that are not test.
+
+        A selection split that the source came with stays out: those of ImageNet-LT and Places-LT are balanced, and a
+        network that was fitted to them too would not be comparable with published ones.
+        """
+        return self.train if self.own_selection else self.train.with_selection(self.selection)
+
     @property
     def imbalance_factor(self) -> float:
-        """Images of the largest class over images of the smallest, train and selection split together."""
-        return self.train.with_selection(self.selection).counts.imbalance_factor
+        """Images of the largest class over images of the smallest, of those that the final networks are fitted to."""
+        return self.fit.counts.imbalance_factor
 
     @property
     def unscored(self) -> tuple[str, ...]:
@@ -167,19 +179,14 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
     """Loads, divides and measures a dataset; the same seed gives the same dataset.
 
     The test split is set apart first: the source's own, else a stratified fraction. What is left takes on the
-    profile, and the selection split is a stratified fraction of that.
+    profile, and the selection split is the source's own, else a stratified fraction of that.
 
     Raises:
         ConfigError: options contradict each other.
         DataError: the images cannot be used, or are too few to be divided.
     """
     source = load(config.data, config.data_dir, config.image_size, config.memory_cap_mb * 2**20, config.skip_bad)
-    profile, imbalance_factor = config.long_tail()
-    pool, test = _set_test_apart(source, config.test_fraction, generator(seed, "data", "test"))
-    counts = class_counts(profile, pool.counts, imbalance_factor)
-    kept = draw(pool.labels, counts, generator(seed, "data", "profile"))
-    train, selection = hold_out(pool.subset(kept), config.selection_fraction, generator(seed, "data", "selection"))
-    leftover = pool.subset(complement(kept, len(pool)))
+    train, selection, test, leftover = divide(source, config, seed)
     return Dataset(
         train=train,
         selection=selection,
@@ -189,11 +196,28 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
         flip=source.flip if config.flip is None else config.flip,
         source=source.name,
         description=source.description,
-        profile=profile,
+        profile=config.long_tail()[0],
         skipped=source.skipped,
         seed=seed,
         fingerprint=_fingerprint(source.identity, train, selection, test, leftover),
+        own_selection=source.selection is not None,
     )
+
+
+def divide(source: Source, config: DataConfig, seed: int) -> tuple[TrainSplit, SelectionSplit, TestSplit, TrainSplit]:
+    """Draws the train, selection and test split of a source, and what the profile leaves out, without decoding.
+
+    See :func:`prepare`.
+    """
+    profile, imbalance_factor = config.long_tail()
+    pool, test = _set_test_apart(source, config.test_fraction, generator(seed, "data", "test"))
+    counts = class_counts(profile, pool.counts, imbalance_factor)
+    kept = draw(pool.labels, counts, generator(seed, "data", "profile"))
+    leftover = pool.subset(complement(kept, len(pool)))
+    train, selection = pool.subset(kept), source.selection
+    if selection is None:
+        train, selection = hold_out(train, config.selection_fraction, generator(seed, "data", "selection"))
+    return train, selection, test, leftover
 
 
 def pixel_statistics(split: Split) -> Normalization:

@@ -1,6 +1,7 @@
 """Images in the form in which a source keeps them, before any is decoded."""
 
 import hashlib
+import os.path
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +24,7 @@ __all__ = [
     "StoredSplit",
     "default_size",
     "files_identity",
+    "inside",
     "numbered_classes",
     "shorter_sides",
 ]
@@ -39,6 +41,10 @@ class StoredImages(Protocol):
 
     def open(self, row: int) -> Image.Image:
         """Opens an image; its pixels are read later, by whoever decodes it, who also closes it."""
+        ...
+
+    def content(self, row: int) -> bytes:
+        """The bytes that an image is stored as; images with the same bytes and shape are the same image."""
         ...
 
     def identity(self) -> str:
@@ -68,6 +74,10 @@ class ImageFiles:
         """Opens the file and reads its header."""
         return Image.open(self.paths[row])
 
+    def content(self, row: int) -> bytes:
+        """The whole file."""
+        return self.paths[row].read_bytes()
+
     def identity(self) -> str:
         """Depends on every file's name, size and time of modification."""
         return files_identity(self.paths)
@@ -96,6 +106,10 @@ class ImageArrays:
     def open(self, row: int) -> Image.Image:
         """Wraps the row's pixels."""
         return Image.fromarray(self.pixels[row])
+
+    def content(self, row: int) -> bytes:
+        """The row's pixels."""
+        return bytes(self.pixels[row].tobytes())
 
     def identity(self) -> str:
         """Depends on every pixel."""
@@ -127,6 +141,7 @@ class StoredSource:
         classes: class names in label order.
         description: what was read from where, in a few words, for the report.
         flip: whether a mirrored image still belongs to its class.
+        selection: the source's own part to choose by, if it has one.
 
     Raises:
         DataError: fewer than two classes, or a class without training images.
@@ -137,6 +152,7 @@ class StoredSource:
     classes: tuple[str, ...]
     description: str
     flip: bool = True
+    selection: StoredSplit | None = None
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -166,6 +182,24 @@ def files_identity(paths: Sequence[Path]) -> str:
         else:
             digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     return digest.hexdigest()
+
+
+def inside(path: str, place: str) -> Path:
+    """Returns a listed path without its dots, relative to the root that it must stay in.
+
+    Args:
+        path: what the list says.
+        place: what messages call the entry.
+
+    Raises:
+        DataError: the path is absolute or leads out of the root.
+    """
+    plain = Path(os.path.normpath(path))
+    if plain.is_absolute() or plain.parts[:1] == ("..",):
+        raise DataError(
+            f"{place} lists {path}, which leaves the root folder: expected a path relative to it and inside it"
+        )
+    return plain
 
 
 def numbered_classes(labels: Sequence[int], place: str) -> tuple[str, ...]:

@@ -232,7 +232,11 @@ def evaluate(fitting: Fitting, plan: TrainPlan, *contenders: Contender) -> Artif
                 ordered(target.test, 256, target.normalization, fitting.fabric.device),
             )
             report = recognition_report(
-                contender.loss.probabilities(logits), labels, fitting.split.counts, target.classes
+                contender.loss.probabilities(logits),
+                labels,
+                fitting.split.counts,
+                target.classes,
+                fitting.groups.groups(fitting.split.counts),
             )
             timing = latency(contender.network, target.image_size)
             values[contender.stage] = {"metrics": report.values(), "latency_ms": timing.median}
@@ -240,7 +244,11 @@ def evaluate(fitting: Fitting, plan: TrainPlan, *contenders: Contender) -> Artif
         return Artifact(values)
 
     second = fitting.train.second_stage.model_dump(mode="json")
-    inputs = {c.stage: {**_train_inputs(fitting, c), "epochs": plan.epochs, "second_stage": second} for c in contenders}
+    inputs: dict[str, Any] = {
+        contender.stage: {**_train_inputs(fitting, contender), "epochs": plan.epochs, "second_stage": second}
+        for contender in contenders
+    }
+    inputs["groups"] = fitting.groups.model_dump(mode="json")
     return fitting.run.stage("evaluate", inputs, compute)
 
 

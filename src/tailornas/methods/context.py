@@ -1,7 +1,7 @@
 """What every stage of a method has in common: the run it belongs to, its data and its settings."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, final
 
@@ -12,6 +12,7 @@ from tailornas.adaptation import HeadConfig
 from tailornas.data import AugmentConfig, Dataset
 from tailornas.methods.fitting import Fitting
 from tailornas.methods.source import SupernetSource
+from tailornas.metrics import GroupConfig
 from tailornas.search import Limits, SearchConfig
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
@@ -32,6 +33,7 @@ class Settings:
     train: TrainConfig
     augment: AugmentConfig
     limits: Limits
+    groups: GroupConfig = field(default_factory=GroupConfig)
     init: Literal["scratch", "inherit"] = "scratch"
     """First weights of the found network: new ones, or the adapted supernet's."""
 
@@ -76,6 +78,7 @@ class Context:
             augment=self.settings.augment,
             seed=self.seed,
             limits=self.settings.limits,
+            groups=self.settings.groups,
             time_limit=self.time_limit,
             compiled=self.compiled,
         )

@@ -8,6 +8,7 @@ from lightning_fabric import Fabric
 from torch import nn
 
 from tailornas.data import AugmentConfig, Batches, Dataset, Sampler
+from tailornas.metrics import GroupConfig
 from tailornas.search import Costs, Limits
 from tailornas.spaces import Cost, latency
 from tailornas.training import TrainConfig
@@ -29,6 +30,7 @@ class Fitting:
         augment: what is done to training images.
         seed: the run's seed.
         limits: what is limited is measured.
+        groups: how reports group classes by their training images.
         time_limit: seconds the run may take; None: the default epochs.
         compiled: networks run through ``torch.compile``.
     """
@@ -40,6 +42,7 @@ class Fitting:
     augment: AugmentConfig
     seed: int
     limits: Limits
+    groups: GroupConfig
     time_limit: float | None = None
     compiled: bool = False
 

@@ -183,36 +183,31 @@ def _target_inputs(context: Context) -> dict[str, Any]:
 def _pretrain(
     context: Context, supernet: SearchSpace[Backbone], batches: EpochBatches, epochs: int, stage: Stage
 ) -> Fitted:
-    optimizer = context.settings.pretrain.optimizer
+    counts, settings = context.source.train.counts, context.settings.pretrain
     return train_supernet(
-        context.fabric, supernet, batches, epochs=epochs, optimizer=optimizer, seed=context.seed, stage=stage
+        context.fabric, supernet, batches, counts, settings, epochs=epochs, seed=context.seed, stage=stage
     )
 
 
 def _adapt(context: Context, space: SearchSpace[Backbone], batches: EpochBatches, epochs: int, stage: Stage) -> Fitted:
-    settings = context.settings.adapt
-    return adapt_head(
-        context.fabric,
-        space,
-        batches,
-        context.target.train.counts,
-        epochs=epochs,
-        weighting=settings.weighting,
-        optimizer=settings.optimizer,
-        seed=context.seed,
-        stage=stage,
-    )
+    counts, settings = context.target.train.counts, context.settings.adapt
+    return adapt_head(context.fabric, space, batches, counts, settings, epochs=epochs, seed=context.seed, stage=stage)
 
 
 def _source_batches(context: Context) -> Batches:
-    source, size = context.source, context.settings.pretrain.batch_size
-    sampler = SAMPLERS[source.sampler]
-    return context.fitting.batches(source.train, size, source.normalization, source.flip, sampler, "pretrain")
+    source, settings = context.source, context.settings.pretrain
+    sampler = SAMPLERS[settings.sampler or source.sampler]
+    return context.fitting.batches(
+        source.train, settings.batch_size, source.normalization, source.flip, sampler, "pretrain"
+    )
 
 
 def _target_batches(context: Context) -> Batches:
-    target, size = context.target, context.settings.adapt.batch_size
-    return context.fitting.batches(target.train, size, target.normalization, target.flip, SAMPLERS["instance"], "adapt")
+    target, settings = context.target, context.settings.adapt
+    sampler = SAMPLERS[settings.sampler]
+    return context.fitting.batches(
+        target.train, settings.batch_size, target.normalization, target.flip, sampler, "adapt"
+    )
 
 
 def _scorer(context: Context, space: SearchSpace[Backbone]) -> Callable[[Architecture], Score]:

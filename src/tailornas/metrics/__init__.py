@@ -2,6 +2,7 @@
 
 from tailornas.metrics.auroc import auroc
 from tailornas.metrics.calibration import Reliability, expected_calibration_error, reliability
+from tailornas.metrics.groups import GroupConfig, shot_groups, tercile_groups
 from tailornas.metrics.ranking import kendall_tau, spearman_rho, top_k_overlap
 from tailornas.metrics.recognition import (
     accuracy,
@@ -12,8 +13,6 @@ from tailornas.metrics.recognition import (
     group_recalls,
     harmonic_mean,
     macro_f1,
-    shot_groups,
-    tercile_groups,
     wilson_interval,
     worst_class,
 )
@@ -21,6 +20,7 @@ from tailornas.metrics.summary import ClassResult, GroupResult, RecognitionRepor
 
 __all__ = [
     "ClassResult",
+    "GroupConfig",
     "GroupResult",
     "RecognitionReport",
     "Reliability",

@@ -10,8 +10,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from tailornas.errors import ConfigError, DataError
-from tailornas.types import ClassCounts
+from tailornas.errors import DataError
 
 __all__ = [
     "accuracy",
@@ -22,8 +21,6 @@ __all__ = [
     "group_recalls",
     "harmonic_mean",
     "macro_f1",
-    "shot_groups",
-    "tercile_groups",
     "wilson_interval",
     "worst_class",
 ]
@@ -128,56 +125,12 @@ def wilson_interval(hits: Tensor, images: Tensor, z: float = 1.96) -> tuple[Tens
     return torch.minimum(centre - half, share).clamp_min(0), torch.maximum(centre + half, share).clamp_max(1)
 
 
-def shot_groups(counts: ClassCounts, many: int = 100, few: int = 20) -> dict[str, tuple[int, ...]]:
-    """Groups classes by their training images: more than ``many``, fewer than ``few``, and those between.
-
-    The thresholds of Liu et al. 2019 (1904.05160), section 4.1.
-
-    Args:
-        counts: training images a class.
-        many: a many-shot class has more than this.
-        few: a few-shot class has fewer than this.
-
-    Returns:
-        Labels of the groups ``many``, ``medium`` and ``few``; a group without classes is absent.
-
-    Raises:
-        ConfigError: ``few`` is negative or above ``many``.
-    """
-    if not 0 <= few <= many:
-        raise ConfigError(f"group thresholds are out of order: expected 0 <= few <= many, got few {few}, many {many}")
-    groups = {
-        "many": [label for label, count in enumerate(counts) if count > many],
-        "medium": [label for label, count in enumerate(counts) if few <= count <= many],
-        "few": [label for label, count in enumerate(counts) if count < few],
-    }
-    return {name: tuple(labels) for name, labels in groups.items() if labels}
-
-
-def tercile_groups(counts: ClassCounts) -> dict[str, tuple[int, ...]]:
-    """Groups classes into thirds by their training images, for datasets that fixed thresholds do not divide.
-
-    Equal counts are ordered by label; where three does not divide the classes, the bigger groups come first.
-
-    Args:
-        counts: training images a class.
-
-    Returns:
-        Labels of the groups ``many``, ``medium`` and ``few``; a group without classes is absent.
-    """
-    order = sorted(range(len(counts)), key=lambda label: -counts[label])
-    third, rest = divmod(len(order), 3)
-    ends = [third + (rest > 0), 2 * third + rest, len(order)]
-    groups = {"many": order[: ends[0]], "medium": order[ends[0] : ends[1]], "few": order[ends[1] :]}
-    return {name: tuple(sorted(labels)) for name, labels in groups.items() if labels}
-
-
 def group_recalls(recalls: Tensor, groups: Mapping[str, tuple[int, ...]]) -> dict[str, tuple[float, int]]:
     """Mean recall of each group and the number of classes it is the mean of.
 
     Args:
         recalls: float ``(classes,)``, NaN for a class without images; see :func:`class_recalls`.
-        groups: labels by group; see :func:`shot_groups`.
+        groups: labels by group; see :func:`tailornas.metrics.shot_groups`.
 
     Returns:
         Recall and number of classes by group; a group of which no class has images is absent.

@@ -10,6 +10,7 @@ from torch import Tensor
 from tailornas.errors import DataError
 from tailornas.metrics.auroc import auroc
 from tailornas.metrics.calibration import expected_calibration_error
+from tailornas.metrics.groups import shot_groups
 from tailornas.metrics.recognition import (
     accuracy,
     balanced_accuracy,
@@ -19,7 +20,6 @@ from tailornas.metrics.recognition import (
     group_recalls,
     harmonic_mean,
     macro_f1,
-    shot_groups,
     wilson_interval,
     worst_class,
 )

@@ -95,6 +95,7 @@ def run(config: RunConfig, out: Path, console: Console, *, command: str, started
                 train=config.train,
                 augment=config.augment,
                 limits=config.limits,
+                groups=config.groups,
                 init=config.init,
             ),
             seed=config.seed,

@@ -74,6 +74,7 @@ def train(config: StandaloneConfig, out: Path, console: Console, *, started: flo
             augment=config.augment,
             seed=config.seed,
             limits=Limits(),
+            groups=config.groups,
             compiled=config.device.compile,
         )
         check_training(fitting)

@@ -4,7 +4,7 @@ from base64 import b64encode
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
-from typing import final
+from typing import Any, final
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -16,7 +16,7 @@ from tailornas.report.sections import limits_text, sections
 from tailornas.report.summary import summarize, verdict
 from tailornas.report.values import Plan, Report
 
-__all__ = ["StageTime", "render", "stage_times"]
+__all__ = ["StageTime", "render", "render_template", "stage_times"]
 
 # A finger on a figure scrolls the page, a mouse zooms. Paper is narrower than the window was.
 DRAW = """
@@ -60,6 +60,28 @@ def render(report: Report) -> str:
     reads it as markup. Beyond that, the page's content security policy forbids every connection, and every
     script but the two that the page brings.
     """
+    found, baseline = report.found["metrics"]["per_class"], report.baseline["metrics"]["per_class"]
+    return render_template(
+        "page.html.j2",
+        title=report.title,
+        report=report,
+        verdict=verdict(report.found, report.baseline),
+        summary=summarize(report.found, report.baseline),
+        sections=sections(report),
+        classes=[(found[i], baseline[i]) for i in by_size([entry["train"] for entry in found])],
+        limits=limits_text(report.limits),
+        stages=stage_times(report),
+    )
+
+
+def render_template(name: str, *, title: str, **values: Any) -> str:
+    """Returns the page that a template of this folder makes, whole: style sheet, figures' code and policy included.
+
+    Args:
+        name: the template, which extends ``base.html.j2``.
+        title: the page's title.
+        values: what the template speaks of.
+    """
     environment = Environment(
         loader=PackageLoader("tailornas", "report"),
         autoescape=True,
@@ -69,18 +91,12 @@ def render(report: Report) -> str:
     )
     environment.filters |= {"count": count, "percent": percent}
     scripts = get_plotlyjs(), DRAW
-    found, baseline = report.found["metrics"]["per_class"], report.baseline["metrics"]["per_class"]
-    html = environment.get_template("page.html.j2").render(
-        report=report,
-        verdict=verdict(report.found, report.baseline),
-        summary=summarize(report.found, report.baseline),
-        sections=sections(report),
-        classes=[(found[i], baseline[i]) for i in by_size([entry["train"] for entry in found])],
-        limits=limits_text(report.limits),
-        stages=stage_times(report),
+    html = environment.get_template(name).render(
+        title=title,
         css=Markup(files("tailornas.report").joinpath("page.css").read_text(encoding="utf-8")),
         scripts=[Markup(script) for script in scripts],
         script_hashes=" ".join(f"'sha256-{_hash(script)}'" for script in scripts),
+        **values,
     )
     # File names may hold bytes that are no text, which UTF-8 cannot say.
     return html.encode(errors="replace").decode()

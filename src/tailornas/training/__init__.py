@@ -12,6 +12,7 @@ from tailornas.training.loop import (
     learning_rate_at,
     make_optimizer,
 )
+from tailornas.training.objective import check_objective, new_head
 from tailornas.training.second_stage import SecondStageConfig, replace_head, second_stage
 from tailornas.training.standalone import TrainConfig, train, train_sampler
 from tailornas.training.supernet import PretrainConfig, pretrain
@@ -31,12 +32,14 @@ __all__ = [
     "TrainConfig",
     "TwoBranchNetwork",
     "batch_statistics",
+    "check_objective",
     "fit",
     "images_per_second",
     "learning_rate_at",
     "make_fabric",
     "make_optimizer",
     "native_bf16",
+    "new_head",
     "predict",
     "pretrain",
     "recalibrate",

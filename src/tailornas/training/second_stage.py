@@ -8,13 +8,13 @@ from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from tailornas.data import SAMPLERS
-from tailornas.errors import ConfigError, UnknownNameError
+from tailornas.errors import ConfigError
 from tailornas.heads import LWSHead, build_head, nearest_class_mean, tau_normalized
-from tailornas.losses import LOSSES, LossName, build_loss, check_head, class_priors, loss_settings
+from tailornas.losses import LOSSES, LossName, build_loss, check_head, class_priors
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone
 from tailornas.training.loop import EpochBatches, OptimizerConfig, Position, fit
+from tailornas.training.objective import check_objective
 from tailornas.types import ClassCounts, Stage
 
 __all__ = ["SecondStageConfig", "replace_head", "second_stage"]
@@ -48,9 +48,7 @@ class SecondStageConfig(BaseModel):
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        loss_settings(self.loss, self.loss_settings)
-        if self.sampler not in SAMPLERS:
-            raise UnknownNameError("sampler", self.sampler, list(SAMPLERS))
+        check_objective(self.loss, self.loss_settings, None, self.sampler)
         used = {"name"}
         if self.name in TRAINED:
             used |= {"epochs", "sampler", "loss", "loss_settings", "optimizer"}

@@ -17,8 +17,6 @@ from tailornas.losses import (
     MixConfig,
     ScheduleConfig,
     Weighting,
-    check_weighting,
-    loss_settings,
     mix,
     mixed_loss,
     sampler_at,
@@ -26,6 +24,7 @@ from tailornas.losses import (
 )
 from tailornas.seeding import generator
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
+from tailornas.training.objective import check_objective
 from tailornas.training.second_stage import SecondStageConfig
 from tailornas.training.two_branch import TwoBranchNetwork, two_branch_loss
 from tailornas.types import ClassCounts, Stage
@@ -65,17 +64,13 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
-        loss_settings(self.loss, self.loss_settings)
-        check_weighting(self.class_weights)
-        if self.sampler not in SAMPLERS:
-            raise UnknownNameError("sampler", self.sampler, list(SAMPLERS))
+        check_objective(self.loss, self.loss_settings, self.class_weights, self.sampler)
         if self.head is not None and self.head not in HEADS:
             raise UnknownNameError("head", self.head, list(HEADS))
-        if self.weighting is not None and LOSSES[self.loss].own_weights:
-            brings = "schedule 'drw'" if self.class_weights is None else f"class_weights {self.class_weights!r}"
+        if self.resolved_schedule.name == "drw" and LOSSES[self.loss].own_weights:
             raise ConfigError(
-                f"the loss {self.loss!r} has class weights of its own and {brings} would bring in others: leave them "
-                "out, or choose the loss 'focal'"
+                f"the loss {self.loss!r} has class weights of its own and schedule 'drw' would bring in others: leave "
+                "it out, or choose the loss 'focal'"
             )
         if self.two_branch and (self.mix.name != "none" or self.weighting is not None or self.schedule is not None):
             raise ConfigError(

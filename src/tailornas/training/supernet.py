@@ -1,38 +1,58 @@
 """Supernet training: single-path one-shot with uniform sampling (Guo et al. 2020, 1904.00420, section 3)."""
 
-from typing import final
+from typing import Self, final
 
 from lightning_fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
-from torch.nn import functional as F
 
+from tailornas.losses import LossName, Weighting, build_loss, class_weights
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
-from tailornas.types import Stage
+from tailornas.training.objective import check_objective, new_head
+from tailornas.types import ClassCounts, Stage
 
 __all__ = ["PretrainConfig", "pretrain"]
 
 
 @final
 class PretrainConfig(BaseModel):
-    """How the supernet is trained on the balanced source."""
+    """How the supernet is trained on the source.
+
+    Raises:
+        UnknownNameError: no such loss, weighting or sampler.
+        ConfigError: settings that do not belong together.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else 60")
     batch_size: int = Field(128, ge=2)
+    loss: LossName = Field("cross_entropy", description="loss, by name")
+    loss_settings: dict[str, float | str] = Field({}, description="settings of the loss, by name")
+    class_weights: Weighting | None = Field(
+        None, description="auto, effective, inverse, smoothed, or one number a class; none: all 1"
+    )
+    sampler: str | None = Field(
+        None, description="order of an epoch, by name; none: class_balanced for a long-tailed source, else instance"
+    )
     optimizer: OptimizerConfig = OptimizerConfig()
+
+    @model_validator(mode="after")
+    def _belong_together(self) -> Self:
+        check_objective(self.loss, self.loss_settings, self.class_weights, self.sampler)
+        return self
 
 
 def pretrain(
     fabric: Fabric,
     space: SearchSpace[Backbone],
     batches: EpochBatches,
+    counts: ClassCounts,
+    settings: PretrainConfig,
     *,
     epochs: int,
-    optimizer: OptimizerConfig,
     seed: int,
     stage: Stage,
 ) -> Fitted:
@@ -40,12 +60,34 @@ def pretrain(
 
     Deviation from the paper: an architecture is drawn in its simplified form, in which operations that cannot reach
     the output do not run. They would receive no gradient, so the weights are the same and the time is saved.
+
+    Args:
+        fabric: device and precision.
+        space: the supernet, on the device; its head is replaced where the loss needs another.
+        batches: the source's training images.
+        counts: the source's training images a class.
+        settings: the loss, its class weights, and the optimizer.
+        epochs: how many epochs.
+        seed: the run's seed.
+        stage: checkpoints, log and progress.
+
+    Raises:
+        ConfigError: the loss needs a head that the space cannot have.
     """
+    loss = build_loss(settings.loss, counts, generator(seed, "pretrain", "loss"), **settings.loss_settings)
+    if loss.head == "cosine":
+        space.network.head = new_head(space.network, loss, len(counts), generator(seed, "pretrain", "head"))
+        space.network.to(fabric.device)
+    weights = (
+        None if settings.class_weights is None else class_weights(settings.class_weights, counts).to(fabric.device)
+    )
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
+        loss.generator = generator(seed, "pretrain", "loss", at.step)
         architecture = space.simplify(space.sample(generator(seed, "pretrain", "path", at.step)))
         with space.activate(architecture):
-            return F.cross_entropy(space.network(images), labels)
+            value: Tensor = loss(space.network(images), labels, weights)
+        return value
 
     key = "pretrain.optimizer.learning_rate"
-    return fit(fabric, space.network, step, batches, epochs=epochs, optimizer=optimizer, stage=stage, key=key)
+    return fit(fabric, space.network, step, batches, epochs=epochs, optimizer=settings.optimizer, stage=stage, key=key)

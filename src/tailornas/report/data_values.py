@@ -1,0 +1,300 @@
+"""What is told about a collection of images, as JSON values: to the terminal, to the page and to programs."""
+
+import math
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Literal, TypedDict
+
+import numpy as np
+from numpy.typing import NDArray
+
+from tailornas.data import Inspection, Part, PartName, Problem
+from tailornas.metrics import shot_groups, tercile_groups
+from tailornas.types import ClassCounts
+
+__all__ = [
+    "BALANCED",
+    "SMALL",
+    "ClassValues",
+    "DataValues",
+    "DuplicateValues",
+    "GroupValues",
+    "ProblemValues",
+    "SizeValues",
+    "data_values",
+]
+
+BALANCED = 1.5
+"""Imbalance factor up to which classes count as nearly equal in size."""
+
+SMALL = 5
+"""A class of fewer images is named: not every split gets one, or a rate on it has steps of 20% and more."""
+
+_COMMON = 20  # sizes that are listed one by one
+
+
+class ClassValues(TypedDict):
+    """One class: its usable images in all, those that the figures speak of, and its division by a run.
+
+    ``fit``, ``selection`` and ``test`` are None where a run would refuse the images.
+    """
+
+    name: str
+    label: int
+    usable: int
+    bad: int
+    images: int
+    group: str
+    tercile: str
+    fit: int | None
+    selection: int | None
+    test: int | None
+
+
+class GroupValues(TypedDict):
+    """A shot group: its classes and their images."""
+
+    classes: int
+    images: int
+
+
+class SizeValues(TypedDict):
+    """Smallest, median and largest value of a side, in pixels."""
+
+    min: int
+    median: float
+    max: int
+
+
+class ProblemValues(TypedDict):
+    """An image that is broken or odd."""
+
+    part: str
+    name: str
+    class_name: str
+    kind: str
+    reason: str
+
+
+class DuplicateValues(TypedDict):
+    """Images with the same bytes; ``kind`` is :class:`tailornas.data.Duplicate`'s."""
+
+    kind: str
+    images: list[dict[str, str]]
+
+
+class DataValues(TypedDict):
+    """Everything that is told; ``imbalance_factor`` is None where a class is empty, ``sizes`` where no image is usable.
+
+    ``common_sizes`` are ``[width, height, images]``. ``fit_groups`` are the groups of a run's own report, which go by
+    the images left once the test images are set apart.
+    """
+
+    data: str
+    description: str
+    profile: str
+    parts: dict[str, dict[str, int]]
+    classes: int
+    images: int
+    imbalance_factor: float | None
+    gini: float
+    groups: dict[str, GroupValues]
+    terciles: dict[str, GroupValues]
+    fit_groups: dict[str, GroupValues] | None
+    per_class: list[ClassValues]
+    sizes: dict[str, SizeValues] | None
+    common_sizes: list[list[int]]
+    modes: dict[str, int]
+    formats: dict[str, int]
+    bad: list[ProblemValues]
+    animated: list[ProblemValues]
+    duplicates: list[DuplicateValues]
+    small_classes: list[str]
+    without_selection: list[str]
+    without_test: list[str]
+    refusal: str | None
+    warnings: list[str]
+    advice: list[str]
+
+
+def data_values(inspection: Inspection, data: str) -> DataValues:
+    """Returns everything that is told about a collection.
+
+    Args:
+        inspection: what was found.
+        data: the name or path that it was asked for by.
+    """
+    counts, division, parts = inspection.counts, inspection.division, inspection.parts
+    sizes = inspection.sizes
+    fixed, terciles = shot_groups(counts), tercile_groups(counts)
+    group = {label: name for name, labels in fixed.items() for label in labels}
+    tercile = {label: name for name, labels in terciles.items() for label in labels}
+    broken = Counter(part.label(problem.row) for part in parts.values() for problem in part.scan.bad)
+    per_class: list[ClassValues] = [
+        {
+            "name": name,
+            "label": label,
+            "usable": sum(part.counts[label] for part in parts.values()),
+            "bad": broken[label],
+            "images": counts[label],
+            "group": group[label],
+            "tercile": tercile[label],
+            "fit": division.fit[label] if division else None,
+            "selection": division.selection[label] if division else None,
+            "test": division.test[label] if division else None,
+        }
+        for label, name in enumerate(inspection.classes)
+    ]
+    factor = counts.imbalance_factor
+    return {
+        "data": data,
+        "description": inspection.description,
+        "profile": inspection.profile,
+        "parts": {name: {"images": len(part.scan), "usable": part.counts.total} for name, part in parts.items()},
+        "classes": len(counts),
+        "images": counts.total,
+        "imbalance_factor": factor if math.isfinite(factor) else None,
+        "gini": inspection.gini,
+        "groups": _groups(fixed, counts),
+        "terciles": _groups(terciles, counts),
+        "fit_groups": _groups(shot_groups(division.fit), division.fit) if division else None,
+        "per_class": per_class,
+        "sizes": _sizes(sizes) if len(sizes) else None,
+        "common_sizes": [[*size, images] for size, images in _common_sizes(sizes)],
+        "modes": _merged(part.scan.modes for part in parts.values()),
+        "formats": _merged(part.scan.formats for part in parts.values()),
+        "bad": [_problem(inspection, *found) for found in _found(parts, "bad")],
+        "animated": [_problem(inspection, *found) for found in _found(parts, "animated")],
+        "duplicates": [
+            {
+                "kind": duplicate.kind,
+                "images": [
+                    {
+                        "part": name,
+                        "class": inspection.classes[parts[name].label(row)],
+                        "name": parts[name].name(row),
+                    }
+                    for name, row in duplicate.images
+                ],
+            }
+            for duplicate in inspection.duplicates
+        ],
+        "small_classes": [entry["name"] for entry in per_class if entry["images"] < SMALL],
+        "without_selection": [entry["name"] for entry in per_class if entry["selection"] == 0],
+        "without_test": [entry["name"] for entry in per_class if entry["test"] == 0],
+        "refusal": inspection.refusal,
+        "warnings": list(_warnings(inspection)),
+        "advice": list(_advice(inspection, fixed)),
+    }
+
+
+def _groups(groups: Mapping[str, tuple[int, ...]], counts: ClassCounts) -> dict[str, GroupValues]:
+    return {
+        name: {"classes": len(labels), "images": sum(counts[label] for label in labels)}
+        for name, labels in groups.items()
+    }
+
+
+def _sizes(sizes: NDArray[np.int32]) -> dict[str, SizeValues]:
+    return {
+        side: {"min": int(pixels.min()), "median": float(np.median(pixels)), "max": int(pixels.max())}
+        for side, pixels in (("width", sizes[:, 0]), ("height", sizes[:, 1]))
+    }
+
+
+def _common_sizes(sizes: NDArray[np.int32]) -> list[tuple[tuple[int, int], int]]:
+    return Counter((width, height) for width, height in sizes.tolist()).most_common(_COMMON)
+
+
+def _merged(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    total: Counter[str] = Counter()
+    for part in counts:
+        total.update(part)
+    return dict(total.most_common())
+
+
+def _found(parts: Mapping[PartName, Part], kind: Literal["bad", "animated"]) -> Iterator[tuple[str, Part, Problem]]:
+    for name, part in parts.items():
+        for problem in part.scan.bad if kind == "bad" else part.scan.animated:
+            yield name, part, problem
+
+
+def _problem(inspection: Inspection, name: str, part: Part, problem: Problem) -> ProblemValues:
+    return {
+        "part": name,
+        "name": part.name(problem.row),
+        "class_name": inspection.classes[part.label(problem.row)],
+        "kind": problem.kind,
+        "reason": problem.reason,
+    }
+
+
+def _warnings(inspection: Inspection) -> Iterator[str]:
+    """What to mend, a sentence each."""
+    parts, classes, division = inspection.parts, inspection.classes, inspection.division
+    if inspection.refusal:
+        yield f"A run would refuse these images: {inspection.refusal}."
+    bad = len(list(_found(parts, "bad")))
+    if bad:
+        total = sum(len(part.scan) for part in parts.values())
+        yield f"{bad:,} of {total:,} images cannot be read: a run stops there, unless --skip-bad leaves them out."
+    animated = len(list(_found(parts, "animated")))
+    if animated:
+        yield f"{_images(animated, 'has', 'have')} several frames: a run uses the first."
+    copies = Counter(duplicate.kind for duplicate in inspection.duplicates)
+    if copies["parts"]:
+        yield (
+            f"{_images(copies['parts'], 'is', 'are')} in more than one part ({', '.join(parts)}): results on "
+            "them would be too good, so remove them from all but one."
+        )
+    if copies["classes"]:
+        yield f"{_images(copies['classes'], 'is', 'are')} there under several labels, of which at most one is right."
+    if copies["class"]:
+        apart = "" if "test" in parts else ": a run may train on one copy and test on another"
+        yield f"{_images(copies['class'], 'is', 'are')} there more than once in a class{apart}."
+    small = [name for name, n in zip(classes, inspection.counts, strict=True) if n < SMALL]
+    if small:
+        yield f"{_classes(small)} fewer than {SMALL} images."
+    if division:
+        for part, counts, use in (
+            ("selection", division.selection, "to choose by"),
+            ("test", division.test, "to test on"),
+        ):
+            lacking = [name for name, n in zip(classes, counts, strict=True) if not n]
+            if lacking:
+                yield f"{_classes(lacking)} no {part} image {use}, so no {part} figure includes {_them(lacking)}."
+
+
+def _advice(inspection: Inspection, groups: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
+    """Which loss and which metric, as far as the class sizes say; nothing where a class is empty."""
+    counts = inspection.counts
+    if min(counts) == 0:
+        return
+    if counts.imbalance_factor <= BALANCED:
+        yield "The classes are nearly equal in size: plain cross-entropy and accuracy are enough."
+        return
+    largest = max(range(len(counts)), key=lambda label: counts[label])
+    yield (
+        f"Judge by balanced accuracy (always answering {inspection.classes[largest]!r} would be right for "
+        f"{counts[largest] / counts.total:.0%} of the images, but for 1 class of {len(counts)}), and train with a loss "
+        "that knows the class sizes, such as ldam with drw or balanced_softmax."
+    )
+    absent = [name for name in ("many", "medium", "few") if name not in groups]
+    if absent:
+        yield (
+            f"By the fixed thresholds no class is {' or '.join(f'{name}-shot' for name in absent)}: "
+            "to compare large classes with small ones, group by terciles."
+        )
+
+
+def _images(number: int, one: str, several: str) -> str:
+    return f"{number:,} image {one}" if number == 1 else f"{number:,} images {several}"
+
+
+def _classes(names: list[str]) -> str:
+    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
+    return f"1 class ({shown}) has" if len(names) == 1 else f"{len(names):,} classes ({shown}) have"
+
+
+def _them(names: list[str]) -> str:
+    return "it" if len(names) == 1 else "them"

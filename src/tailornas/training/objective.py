@@ -1,0 +1,61 @@
+"""What every stage that fits to labels has: a loss, class weights, a sampler, and the head that the loss needs."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+from torch import nn
+
+from tailornas.data import SAMPLERS
+from tailornas.errors import ConfigError, UnknownNameError
+from tailornas.heads import build_head
+from tailornas.losses import LOSSES, LongTailLoss, Weighting, check_weighting, loss_settings
+from tailornas.spaces import Backbone
+
+__all__ = ["check_objective", "new_head"]
+
+
+def check_objective(loss: str, settings: Mapping[str, Any], weighting: Weighting | None, sampler: str | None) -> None:
+    """Refuses names that nothing has, and settings that do not belong together.
+
+    Args:
+        loss: name of a loss.
+        settings: of the loss, by name.
+        weighting: class weights; None: none.
+        sampler: name of a sampler; None: another decides.
+
+    Raises:
+        UnknownNameError: no such loss, weighting or sampler.
+        ConfigError: settings that the loss does not have, or class weights for a loss that has its own.
+    """
+    loss_settings(loss, settings)
+    check_weighting(weighting)
+    if sampler is not None and sampler not in SAMPLERS:
+        raise UnknownNameError("sampler", sampler, list(SAMPLERS))
+    if weighting is not None and LOSSES[loss].own_weights:
+        raise ConfigError(
+            f"the loss {loss!r} has class weights of its own and class_weights {weighting!r} would bring in others: "
+            "leave them out, or choose the loss 'focal'"
+        )
+
+
+def new_head(network: Backbone, loss: LongTailLoss, classes: int, generator: torch.Generator) -> nn.Module:
+    """A head for ``network`` of the kind that ``loss`` needs: a linear one, or cosines.
+
+    Args:
+        network: any backbone; where architectures decide its features, only linear heads can follow them.
+        loss: what the head will be fitted by.
+        classes: outputs of the head.
+        generator: draws the weights.
+
+    Raises:
+        ConfigError: the loss needs cosines and the features are elastic.
+    """
+    if loss.head != "cosine":
+        return network.new_head(classes, generator)
+    if network.elastic_features:
+        raise ConfigError(
+            f"{type(loss).__name__} needs a cosine head, which cannot follow features whose number architectures "
+            "decide: use another loss"
+        )
+    return build_head("cosine", network.feature_dim, classes, generator)
