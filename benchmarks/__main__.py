@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("supernet_step", "input_pipeline", "memory")
+BENCHMARKS = ("supernet_step", "input_pipeline", "memory", "spaces", "toolbox")
 
 
 def main() -> None:

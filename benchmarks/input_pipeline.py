@@ -43,7 +43,7 @@ def main() -> None:
         "bench",
         fabric.device,
     )
-    space = nasbench201(generator=rng, cells=1)
+    space = nasbench201(generator=rng, cells_per_stage=1)
     network = space.network.to(memory_format=torch.channels_last)
     sgd = make_optimizer(network, OptimizerConfig(learning_rate=0.01))
     making: list[float] = []

@@ -109,9 +109,9 @@ def steps(batch: int, dtype: torch.dtype, generator: torch.Generator) -> dict[st
     images = torch.randn(batch, 3, 32, 32, generator=generator).contiguous(memory_format=torch.channels_last)
     labels = torch.randint(10, (batch,), generator=generator)
     plain = PlainNetwork(16, 10).to(memory_format=torch.channels_last)
-    space = nasbench201(cells=1, generator=generator)
+    space = nasbench201(cells_per_stage=1, generator=generator)
     space.network.to(memory_format=torch.channels_last)
-    adapted = nasbench201(cells=1, generator=generator)
+    adapted = nasbench201(cells_per_stage=1, generator=generator)
     adapted.network.to(memory_format=torch.channels_last)
 
     def autocast() -> torch.autocast:
@@ -208,7 +208,7 @@ def main() -> None:
     for dtype in dtypes:
         generator = torch.Generator().manual_seed(0)
         timed = steps(arguments.batch, dtype, generator)
-        space = nasbench201(cells=1, generator=generator)
+        space = nasbench201(cells_per_stage=1, generator=generator)
         paths = [space.sample(generator) for _ in range(warmup + arguments.paths)]
         report[str(dtype).removeprefix("torch.")] = summary(measure(timed, paths, warmup, clock), arguments.batch)
     text = json.dumps(report, indent=2)

@@ -13,27 +13,28 @@ from tailornas.data import AugmentConfig, DataConfig
 from tailornas.errors import ConfigError, TailorNASError
 from tailornas.losses import ScheduleConfig
 from tailornas.search import Limits, SearchConfig
-from tailornas.spaces import SpaceConfig
+from tailornas.spaces import NASBench201Config
 from tailornas.training import DeviceConfig, OptimizerConfig, PretrainConfig, TrainConfig
 
 OTHER = RunConfig(
     seed=7,
     time_limit=5400.0,
+    init="inherit",
     device=DeviceConfig(accelerator="cpu", precision="bf16", threads=2),
     data=DataConfig(data="cifar10", data_dir=Path("/data/sets"), profile="step", imbalance_factor=50, flip=False),
     source=SourceConfig(data="cifar100", data_dir=Path("more data")),
-    space=SpaceConfig(channels=8, cells=3),
+    space=NASBench201Config(channels=8, cells_per_stage=3),
     limits=Limits(macs=15_000_000, params=300_000, latency_ms=2.5),
     augment=AugmentConfig(crop=False, flip=True, cutout=4),
     pretrain=PretrainConfig(epochs=3, batch_size=64, optimizer=OptimizerConfig(learning_rate=0.025, nesterov=False)),
-    adapt=HeadConfig(epochs=2, weighting="inverse"),
+    adapt=HeadConfig(epochs=2, class_weights="inverse"),
     search=SearchConfig(population=30, generations=5),
     train=TrainConfig(
         epochs=9,
-        init="inherit",
         loss="focal",
         loss_settings={"gamma": 1.5},
-        schedule=ScheduleConfig(name="drw", start=0.5, weighting=(1.0, 2.0)),
+        class_weights=(1.0, 2.0),
+        schedule=ScheduleConfig(name="drw", start=0.5),
     ),
 )
 
@@ -41,19 +42,19 @@ OTHER = RunConfig(
 def read_toml(folder: Path, text: str, *assignments: str, **flags: Any) -> RunConfig:
     file = folder / "run.toml"
     file.write_text(text)
-    return read_config(file, assignments, flags)
+    return read_config(RunConfig, file, assignments, flags)
 
 
 def message_of(*assignments: str) -> str:
     with pytest.raises(ConfigError) as caught:
-        read_config(assignments=assignments)
+        read_config(RunConfig, assignments=assignments)
     assert "\n" not in str(caught.value)
     return str(caught.value)
 
 
 def test_nothing_given_is_the_default() -> None:
-    assert read_config() == RunConfig()
-    assert read_config(None, (), {}) == RunConfig()
+    assert read_config(RunConfig) == RunConfig()
+    assert read_config(RunConfig, None, (), {}) == RunConfig()
 
 
 @pytest.mark.parametrize("config", [RunConfig(), OTHER])
@@ -93,7 +94,7 @@ def test_later_sources_win(tmp_path: Path) -> None:
     config = read_toml(tmp_path, text, "search.generations=21", "search.batch_size=22", **{"search.batch_size": "32"})
     assert config.seed == 1
     assert (config.search.population, config.search.generations, config.search.batch_size) == (10, 21, 32)
-    assert read_config(assignments=["seed=1", "seed=2"]).seed == 2
+    assert read_config(RunConfig, assignments=["seed=1", "seed=2"]).seed == 2
 
 
 def test_flags_are_text_as_the_shell_gives_them() -> None:
@@ -104,7 +105,7 @@ def test_flags_are_text_as_the_shell_gives_them() -> None:
         "data.imbalance_factor": "50",
         "data.data": "123",
     }
-    config = read_config(flags=flags)
+    config = read_config(RunConfig, flags=flags)
     assert (config.seed, config.time_limit, config.limits.macs) == (3, 5400.0, 15_000_000)
     assert (config.data.imbalance_factor, config.data.data) == (50.0, "123")
 
@@ -126,13 +127,13 @@ def test_flags_are_text_as_the_shell_gives_them() -> None:
         ("train.loss_settings.gamma=2", {"gamma": 2.0}),
         ('train.schedule={name="drw", start=0.5}', ScheduleConfig(name="drw", start=0.5)),
         ("train.schedule.name=drs", ScheduleConfig(name="drs")),
-        ("adapt.weighting=inverse", "inverse"),
+        ("adapt.class_weights=inverse", "inverse"),
     ],
 )
 def test_assignments_are_toml_or_else_text(assignment: str, value: object) -> None:
     key = assignment.partition("=")[0].strip()
     extra = ["train.loss=focal"] if "loss_settings" in key else []
-    found: Any = read_config(assignments=[*extra, assignment])
+    found: Any = read_config(RunConfig, assignments=[*extra, assignment])
     for name in key.replace(".gamma", "").replace("schedule.name", "schedule").split("."):
         found = getattr(found, name)
     assert found == value
@@ -141,10 +142,10 @@ def test_assignments_are_toml_or_else_text(assignment: str, value: object) -> No
 @pytest.mark.parametrize(
     ("assignment", "key", "known"),
     [
-        ("sead=1", "sead", "method, seed, time_limit, device, data"),
+        ("sead=1", "sead", "method, seed, time_limit, init, device, data"),
         ("search.popular=1", "search.popular", "population, generations"),
         ("train.optimizer.lr=1", "train.optimizer.lr", "learning_rate, momentum"),
-        ("train.schedule.begin=1", "train.schedule.begin", "name, start, weighting"),
+        ("train.schedule.begin=1", "train.schedule.begin", "name, start"),
         ("nothing.at.all=1", "nothing", "method, seed"),
     ],
 )
@@ -196,8 +197,8 @@ def test_wrong_values_are_named_in_full(assignment: str, pattern: str) -> None:
         ("space.name=nasbench301", r"unknown space 'nasbench301': expected one of .*nasbench201.*"),
         ("train.loss=lmad", r"unknown loss 'lmad': expected one of .*ldam.*"),
         ("train.schedule.name=later", r"unknown schedule 'later': expected one of .*drw.*"),
-        ("train.schedule.weighting=heavy", r"unknown weighting 'heavy': expected one of .*inverse.*"),
-        ("adapt.weighting=heavy", r"unknown weighting 'heavy': expected one of .*inverse.*"),
+        ("train.class_weights=heavy", r"unknown weighting 'heavy': expected one of .*inverse.*"),
+        ("adapt.class_weights=heavy", r"unknown weighting 'heavy': expected one of .*inverse.*"),
         ("train.loss_settings.speed=3", r".*'speed'.*"),
     ],
 )
@@ -228,8 +229,8 @@ def test_numbers_that_are_not_finite_are_refused(key: str, number: str) -> None:
     [
         ("train.loss_settings.scale=inf", r"train\.loss_settings\.scale: .*finite.*"),
         ("train.schedule={name='drw', start=nan}", r".*nan.*"),
-        ("train.schedule={name='drw', weighting=[1.0, inf]}", r"train\.schedule\.weighting: .*inf.*"),
-        ("train.schedule={name='drw', weighting=3}", r"train\.schedule\.weighting: .*, got 3.*"),
+        ("train.class_weights=[1.0, inf]", r"train\.class_weights: .*inf.*"),
+        ("train.class_weights=3", r"train\.class_weights: .*, got 3.*"),
     ],
 )
 def test_wrong_values_where_more_than_one_type_is_allowed(assignment: str, pattern: str) -> None:
@@ -260,7 +261,7 @@ def test_a_section_that_is_a_value() -> None:
 @given(assignments=st.lists(st.text(st.sampled_from("seachtrin.=0123[]{}'\"\\# \n-_"), max_size=24), max_size=2))
 def test_any_assignment_is_taken_or_refused_in_one_line(assignments: list[str]) -> None:
     try:
-        read_config(assignments=assignments)
+        read_config(RunConfig, assignments=assignments)
     except TailorNASError as error:
         assert "\n" not in str(error)
 
@@ -276,17 +277,17 @@ def test_a_file_that_is_not_text(tmp_path: Path) -> None:
     file = tmp_path / "run.toml"
     file.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ConfigError, match=r"run\.toml is not TOML: "):
-        read_config(file)
+        read_config(RunConfig, file)
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^cannot read the configuration .*none\.toml: No such file or directory$"):
-        read_config(tmp_path / "none.toml")
+        read_config(RunConfig, tmp_path / "none.toml")
 
 
 def test_a_folder_for_a_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^cannot read the configuration .*: Is a directory$"):
-        read_config(tmp_path)
+        read_config(RunConfig, tmp_path)
 
 
 def test_contradictions_between_keys() -> None:

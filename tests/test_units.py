@@ -43,6 +43,12 @@ def test_whole_quantities_are_exact(number: int, scale: tuple[str, int]) -> None
     assert parse_quantity(f"{number}{letter}") == number * factor
 
 
+@pytest.mark.parametrize("text", ["2.5", "0.0001k", "1.0000001M"])
+def test_a_quantity_that_is_not_whole_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a whole number, such as 15M or 1.5k"):
+        parse_quantity(text)
+
+
 def test_a_quantity_of_hundreds_of_digits_is_refused_as_any_other_mistake() -> None:
     with pytest.raises(ValidationError):
         TypeAdapter(Quantity).validate_python("1" + "0" * 400)

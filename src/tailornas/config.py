@@ -28,7 +28,7 @@ class SourceConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    data: str | None = Field(None, description="dataset name or path; none: taken from the target's own data")
+    data: str | None = Field(None, description="dataset name or path, or a published supernet's file; none: from the target's own data")
     data_dir: Path | None = Field(None, description="folder with the named dataset's files")
 
 

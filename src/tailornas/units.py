@@ -2,6 +2,7 @@
 
 import math
 import re
+from decimal import Decimal
 from typing import Annotated
 
 from pydantic import BeforeValidator
@@ -9,6 +10,7 @@ from pydantic import BeforeValidator
 __all__ = ["Duration", "Quantity", "parse_duration", "parse_quantity"]
 
 _SCALES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9}
+_LARGEST = 2**63 - 1
 _SECONDS = {"h": 3600.0, "m": 60.0, "s": 1.0}
 
 
@@ -23,10 +25,12 @@ def parse_quantity(value: object) -> object:
     match = re.fullmatch(r"\s*(\d+(?:\.\d+)?)\s*([kKmMgG]?)\s*", value)
     if match is None:
         raise ValueError("expected a number with an optional k, M or G, such as 15M")
-    number = float(match[1]) * _SCALES[match[2].lower()]
-    if not math.isfinite(number):
+    number = Decimal(match[1]) * _SCALES[match[2].lower()]
+    if number > _LARGEST:
         raise ValueError("expected a number that a computer can count to")
-    return round(number)
+    if number != int(number):
+        raise ValueError("expected a whole number, such as 15M or 1.5k")
+    return int(number)
 
 
 def parse_duration(value: object) -> object:

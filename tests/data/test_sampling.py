@@ -4,7 +4,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from tailornas.data.sampling import SAMPLERS, class_balanced, instance, progressive, shard
+from tailornas.data.sampling import SAMPLERS, class_balanced, instance, progressive, reversed_, shard
 from tailornas.types import ClassCounts
 
 
@@ -122,3 +122,29 @@ def test_shards_are_equal_and_cover_all(length: int, world_size: int) -> None:
 
 def test_one_process_has_everything() -> None:
     assert shard(torch.tensor([2, 0, 1]), 0, 1).tolist() == [2, 0, 1]
+
+
+def test_reversed_draws_a_class_by_the_inverse_of_its_size() -> None:
+    # 1/20, 1/5 and 1/4 are 1/10, 4/10 and 5/10 of their sum: of 29 images 2.9, 11.6 and 14.5.
+    drawn = drawn_counts("reversed", 20, 5, 4)
+    assert sum(drawn) == 29
+    assert drawn == pytest.approx([2.9, 11.6, 14.5], abs=1)
+    # 1/16, 1/8 and 1/8 are a fifth, two fifths and two fifths: of 32 images 6.4, 12.8 and 12.8.
+    assert drawn_counts("reversed", 16, 8, 8) == pytest.approx([6.4, 12.8, 12.8], abs=1)
+    assert drawn_counts("reversed", 60, 30) == [30, 60]
+
+
+def test_reversed_is_fair_and_the_same_all_through_training() -> None:
+    labels, counts = labels_of(20, 5, 4)
+    generator = seeded()
+    drawn = torch.stack([labels[reversed_(labels, counts, generator, 0.5)].bincount() for _ in range(300)]).float()
+    assert drawn.mean(0).tolist() == pytest.approx([2.9, 11.6, 14.5], abs=0.12)
+    assert torch.equal(reversed_(labels, counts, seeded(), 0.0), reversed_(labels, counts, seeded(), 1.0))
+
+
+def test_reversed_draws_each_image_of_a_rare_class_equally_often() -> None:
+    labels, counts = labels_of(90, 9, 1)
+    positions = reversed_(labels, counts, seeded(), 0)
+    times = positions.bincount(minlength=100)
+    assert (times[labels == 1] <= 1 + times[labels == 1].min()).all()
+    assert int(times[labels == 2]) == pytest.approx(100 / (1 + 1 / 9 + 1 / 90), abs=1)

@@ -103,6 +103,7 @@ def context_of(target: Dataset, run: MemoryRun, settings: Settings = TINY, **cha
         fabric=FABRIC,
         build_space=lambda classes, rng: build_space(SPACE, classes, rng),
         space_id=SPACE.model_dump(mode="json"),
+        build_network=SPACE.network,
         source=choose_source(target, None),
         target=target,
         settings=settings,

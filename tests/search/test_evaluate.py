@@ -5,7 +5,7 @@ from torch import nn
 from tailornas.data import DataConfig, Dataset, ordered, prepare
 from tailornas.search import Score, score
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, SearchSpace, SpaceConfig, build_space
+from tailornas.spaces import Backbone, NASBench201Config, SearchSpace, build_space
 from tailornas.training import DeviceConfig, make_fabric
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
@@ -23,7 +23,7 @@ def digits() -> Dataset:
 @pytest.fixture(scope="module")
 def space(digits: Dataset) -> SearchSpace[Backbone]:
     """Weights drawn at random tell cells apart as well as trained ones, and batch norms have seen other images."""
-    space = build_space(SpaceConfig(channels=4, cells=1), 10, generator(0, "space"))
+    space = build_space(NASBench201Config(channels=4, cells_per_stage=1), 10, generator(0, "space"))
     for text in CELLS:
         with space.activate(space.from_text(text)):
             space.network(torch.rand(16, 3, 8, 8, generator=generator(0, "images")) * 50)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tailornas.errors import LimitError
 from tailornas.search import Candidate, Costs, Limits, Score, SearchConfig, best, evolve
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, Choice, SearchSpace, SpaceConfig, build_space
+from tailornas.spaces import Backbone, Choice, NASBench201Config, SearchSpace, build_space
 from tailornas.types import Architecture, Detached, Stage
 
 WORK = {"none": 0, "skip_connect": 0, "avg_pool_3x3": 0, "nor_conv_1x1": 10, "nor_conv_3x3": 90}
@@ -54,7 +54,7 @@ def staircase_costs(architecture: Architecture) -> Costs:
 
 @pytest.fixture(scope="module")
 def cells() -> SearchSpace[Backbone]:
-    return build_space(SpaceConfig(channels=1, cells=1), 2, generator(0, "space"))
+    return build_space(NASBench201Config(channels=1, cells_per_stage=1), 2, generator(0, "space"))
 
 
 def cell_costs(architecture: Architecture) -> Costs:

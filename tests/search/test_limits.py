@@ -7,7 +7,7 @@ from pydantic import ValidationError
 from tailornas.errors import LimitError
 from tailornas.search import Costs, Limits, check_reachable
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, SearchSpace, SpaceConfig, build_space
+from tailornas.spaces import Backbone, NASBench201Config, SearchSpace, build_space
 from tailornas.types import Architecture
 
 CHANNELS, SIZE = 4, 8
@@ -24,7 +24,7 @@ EDGE_COSTS: Mapping[str, Costs] = FREE | {
 
 @pytest.fixture(scope="module")
 def cells() -> SearchSpace[Backbone]:
-    return build_space(SpaceConfig(channels=CHANNELS, cells=1), 10, generator(0, "space"))
+    return build_space(NASBench201Config(channels=CHANNELS, cells_per_stage=1), 10, generator(0, "space"))
 
 
 def costs_of(space: SearchSpace[Backbone], architecture: Architecture) -> Costs:

@@ -80,6 +80,6 @@ def test_walk_names_modules_as_torch_does_and_tells_their_conditions() -> None:
     conditions = {name: held for name, _, held in walk(network)}
     assert conditions["0"] == ()
     assert conditions["1"] == ()
-    assert conditions["1.options.b"] == (("outer", "b"),)
-    assert conditions["1.options.a.0.options.y"] == (("outer", "a"), ("inner", "y"))
+    assert conditions["1.options.b"] == (("outer", frozenset("b")),)
+    assert conditions["1.options.a.0.options.y"] == (("outer", frozenset("a")), ("inner", frozenset("y")))
     assert dict(network.named_modules()).keys() - conditions.keys() == {"1.options", "1.options.a.0.options"}

@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tailornas.spaces.cost import Cost, count, count_modules, latency
+from tailornas.spaces.cost import Cost, count, count_outputs, latency
 
 
 def test_counts_by_hand() -> None:
@@ -17,14 +17,14 @@ def test_counts_by_hand() -> None:
         nn.Linear(4, 5),
     )
     # 8 × 8 in, 4 × 4 after the stride: a bias is one addition for each output.
-    assert count_modules(network, 8) == {"0": 16 * 4 * 27, "2": 16 * 4 * (2 * 9 + 1), "5": 5 * (4 + 1)}
+    assert count_outputs(network, 8) == {"0": 16 * 4, "2": 16 * 4, "5": 5}
     params = 4 * 27 + 8 + (4 * 2 * 9 + 4) + 25
-    assert count(network, 8) == Cost(params, 16 * 4 * 27 + 16 * 4 * 19 + 25)
+    assert count(network, 8) == Cost(params, 16 * 4 * 27 + 16 * 4 * (2 * 9 + 1) + 5 * (4 + 1), 64 + 64 + 5)
 
 
 def test_a_layer_that_runs_twice_counts_twice_but_owns_its_parameters_once() -> None:
     conv = nn.Conv2d(3, 3, 1, bias=False)
-    assert count(nn.Sequential(conv, conv), 2) == Cost(9, 2 * 4 * 9)
+    assert count(nn.Sequential(conv, conv), 2) == Cost(9, 2 * 4 * 9, 2 * 4 * 3)
 
 
 def test_counting_leaves_no_trace() -> None:
@@ -46,7 +46,7 @@ def test_hooks_are_removed_where_the_network_fails() -> None:
 
 
 def test_costs_add() -> None:
-    assert Cost(1, 2) + Cost(10, 20) == Cost(11, 22)
+    assert Cost(1, 2, 3) + Cost(10, 20, 30) == Cost(11, 22, 33)
 
 
 def test_latency_times_evaluation_mode_after_the_warm_up() -> None:

@@ -15,7 +15,17 @@ from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError
 from tailornas.spaces import Choice, Cost, SearchSpace, cell_edges, count, nasbench201
-from tailornas.spaces.nasbench201 import DECISIONS, OPERATIONS, Cell, NASBench201
+from tailornas.spaces.nasbench201 import (
+    DECISIONS,
+    OPERATIONS,
+    Cell,
+    NASBench201,
+    all_cells,
+    cell_from_nodes,
+    cell_from_operations,
+    cell_nodes,
+    cell_operations,
+)
 from tailornas.spaces.operations import ReLUConvBN
 from tailornas.types import Architecture
 
@@ -28,7 +38,7 @@ def generator(seed: int = 0) -> torch.Generator:
 
 @cache
 def space() -> SearchSpace[NASBench201]:
-    return nasbench201(generator=generator(), channels=4, cells=1)
+    return nasbench201(generator=generator(), channels=4, cells_per_stage=1)
 
 
 def cell(*options: str) -> Architecture:
@@ -61,14 +71,14 @@ def test_published_cost() -> None:
     full = nasbench201(generator=generator())
     arch = full.from_text(PUBLISHED)
     network = full.derive(arch)
-    assert count(network, 32) == Cost(params=129_306, macs=15_647_370)
+    assert count(network, 32) == Cost(params=129_306, macs=15_647_370, activations=339_978)
     assert network.feature_dim == 64
 
 
 def test_named_cost_counts_dead_operations_as_the_published_tables_do() -> None:
     arch = cell(*"000s01")
     alone = space().cost(cell(*"000s00"), 32)
-    convolutions = Cost(sum(c * c + 2 * c for c in (4, 8, 16)), sum(4 * 4 * 32 * 32 for _ in range(3)))
+    convolutions = Cost(sum(c * c + 2 * c for c in (4, 8, 16)), 3 * 4 * 4 * 32 * 32, (4 + 2 + 1) * 32 * 32)
     assert space().cost(arch, 32) == alone == count(space().derive(arch), 32)
     assert space().cost(arch, 32, named=True) == alone + convolutions
 
@@ -83,7 +93,9 @@ def test_derived_networks_can_be_traced_whole_for_any_batch_size() -> None:
 
 def test_supernets_depend_on_the_generator_alone_and_leave_the_global_one_alone() -> None:
     state = torch.random.get_rng_state()
-    first, again, other = (nasbench201(generator=generator(s), channels=2, cells=1).network for s in (0, 0, 1))
+    first, again, other = (
+        nasbench201(generator=generator(s), channels=2, cells_per_stage=1).network for s in (0, 0, 1)
+    )
     assert torch.equal(torch.random.get_rng_state(), state)
     assert all(torch.equal(a, b) for a, b in zip(first.parameters(), again.parameters(), strict=True))
     assert not torch.equal(next(first.parameters()), next(other.parameters()))
@@ -181,7 +193,7 @@ def outputs(arch: Architecture, x: Tensor, edges: nn.ModuleList) -> list[float]:
 
 
 def test_equal_keys_mean_equal_functions_and_different_keys_different_ones() -> None:
-    edges = first_cell(nasbench201(generator=generator(), channels=3, cells=1)).double().edges
+    edges = first_cell(nasbench201(generator=generator(), channels=3, cells_per_stage=1)).double().edges
     for module in edges.modules():
         if isinstance(module, nn.BatchNorm2d):
             for values in (module.weight, module.bias, module.running_mean, module.running_var):
@@ -214,7 +226,7 @@ def test_cell_computes_its_definition(options: tuple[str, ...]) -> None:
 
 
 def test_gradients_of_paths_and_mixtures_are_right_in_spite_of_sharing_and_in_place_sums() -> None:
-    module = first_cell(nasbench201(generator=generator(), channels=2, cells=1)).double()
+    module = first_cell(nasbench201(generator=generator(), channels=2, cells_per_stage=1)).double()
     x = torch.randn(2, 2, 3, 3, dtype=torch.float64, generator=generator(), requires_grad=True)
     choices = [choice for choice in module.edges if isinstance(choice, Choice)]
     for options in ("333333", "sp3s1p", "ppps33", "ssssss"):
@@ -286,3 +298,52 @@ def test_malformed_text_says_where_and_what_was_expected(text: str, message: str
 def test_any_other_text_is_refused_by_its_own_error(text: str) -> None:
     with pytest.raises(ArchitectureError):
         space().from_text(text)
+
+
+def test_forms_of_the_literature() -> None:
+    arch = cell(*"p1s1ss")
+    operations = ("avg_pool_3x3", "nor_conv_1x1", "skip_connect", "nor_conv_1x1", "skip_connect", "skip_connect")
+    nodes = (
+        (("avg_pool_3x3", 0),),
+        (("nor_conv_1x1", 0), ("skip_connect", 1)),
+        (("nor_conv_1x1", 0), ("skip_connect", 1), ("skip_connect", 2)),
+    )
+    assert cell_operations(arch) == operations
+    assert cell_nodes(arch) == nodes
+    assert cell_from_operations(list(operations)) == cell_from_nodes(nodes) == arch
+    assert cell_from_nodes([node[::-1] for node in nodes]) == arch
+
+
+def test_all_forms_of_all_cells_are_inverse() -> None:
+    for arch in all_cells():
+        assert cell_from_operations(cell_operations(arch)) == arch
+        assert cell_from_nodes(cell_nodes(arch)) == arch
+        assert space().from_text(space().to_text(arch)) == arch
+
+
+def test_all_cells_are_listed_once() -> None:
+    cells = list(all_cells())
+    assert len(cells) == 15_625
+    assert set(cells) == set(everything())
+    assert cells[0] == cell(*"000000")
+    assert cells[1] == cell(*"00000s")
+
+
+@pytest.mark.parametrize(
+    ("operations", "message"),
+    [
+        (["none"] * 5, "cell of 5 operations: expected 6, of the edges 0->1, 0->2"),
+        (["none", "conv", "none", "none", "none", "none"], "edge 0->2: expected one of none, .*, got 'conv'"),
+    ],
+)
+def test_wrong_operations_are_refused(operations: list[str], message: str) -> None:
+    with pytest.raises(ArchitectureError, match=message):
+        cell_from_operations(operations)
+
+
+def test_nodes_with_other_edges_are_refused() -> None:
+    nodes = [[("none", 0)], [("none", 0), ("none", 0)], [("none", 0), ("none", 1), ("none", 2)]]
+    with pytest.raises(ArchitectureError, match=r"from \[\[0\], \[0, 0\], \[0, 1, 2\]\]: expected \[\[0\], \[0, 1\]"):
+        cell_from_nodes(nodes)
+    with pytest.raises(ArchitectureError, match="edge 0->1: expected one of"):
+        cell_from_nodes([[("conv", 0)], *cell_nodes(cell(*"000000"))[1:]])

@@ -118,3 +118,14 @@ def test_initialise_refuses_parameters_that_it_cannot_draw() -> None:
 
     with pytest.raises(ArchitectureError, match=r"Scale '1' owns parameters.*reset_parameters"):
         initialise(nn.Sequential(nn.ReLU(), Scale()), torch.Generator())
+
+
+def test_fan_out_is_that_of_a_group() -> None:
+    depthwise = nn.Conv2d(400, 400, 5, groups=400)
+    initialise(depthwise, torch.Generator().manual_seed(0))
+    assert depthwise.weight.std().item() == pytest.approx((2 / 25) ** 0.5, rel=0.05)
+
+
+def test_batch_norm_without_scale_and_shift() -> None:
+    block = ReLUConvBN(2, 3, 1, affine=False)
+    assert [name for name, _ in block.named_parameters()] == ["conv.weight"]

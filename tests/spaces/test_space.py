@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError, ConfigError
-from tailornas.spaces import Choice, Cost, Grammar, SearchSpace, count
+from tailornas.spaces import Choice, Cost, Dimension, Grammar, Group, Number, SearchSpace, count, current
 from tailornas.types import Architecture
 
 
@@ -221,7 +221,7 @@ def test_derive_takes_a_generator_exactly_for_new_weights() -> None:
 
 def test_costs_by_hand() -> None:
     space = SearchSpace(nested())
-    one, three, head = Cost(12, 16 * 3 * 4), Cost(84, 16 * 3 * 28), Cost(8, 8)
+    one, three, head = Cost(12, 16 * 3 * 4, 48), Cost(84, 16 * 3 * 28, 48), Cost(8, 8, 2)
     assert space.cost(arch(a="plain", c="one", b="relu"), 4) == head
     assert space.cost(arch(a="plain", c="one", b="conv"), 4) == head + one + one
     assert space.cost(arch(a="deep", c="one", b="relu"), 4) == head + three + one
@@ -242,7 +242,7 @@ def test_cost_follows_a_replaced_head() -> None:
     before = space.cost(arch(a="x"), 4)
     space.network.head = nn.Linear(3, 12)
     after = space.cost(arch(a="x"), 4)
-    assert after == count(space.derive(arch(a="x")), 4) == before + Cost(40, 40)
+    assert after == count(space.derive(arch(a="x")), 4) == before + Cost(40, 40, 10)
 
 
 def test_costs_that_do_not_add_up_are_counted() -> None:
@@ -259,4 +259,73 @@ def test_costs_that_do_not_add_up_are_counted() -> None:
 def test_a_layer_shared_by_two_options_is_counted_not_added() -> None:
     shared = conv(1)
     space = SearchSpace(nn.Sequential(Choice("a", {"x": shared, "y": nn.Sequential(shared, nn.ReLU())}), conv(1)))
-    assert space.cost(arch(a="x"), 4) == space.cost(arch(a="y"), 4) == Cost(24, 2 * 16 * 12)
+    assert space.cost(arch(a="x"), 4) == space.cost(arch(a="y"), 4) == Cost(24, 2 * 16 * 12, 2 * 48)
+
+
+def paired() -> SearchSpace[nn.Module]:
+    """Three choices of which the first and the last are drawn together: both tanh, or one of them relu."""
+
+    def choice(key: str) -> Choice:
+        return Choice(key, {"tanh": nn.Tanh(), "relu": nn.ReLU(), "skip": nn.Identity()})
+
+    group = Group(("a", "c"), (("tanh", "tanh"), ("relu", "skip"), ("skip", "relu")))
+    return SearchSpace(nn.Sequential(conv(1), choice("a"), choice("b"), choice("c")), Grammar(groups=(group,)))
+
+
+def test_grouped_decisions_are_drawn_changed_and_inherited_together() -> None:
+    space, source = paired(), generator()
+    pairs = {("tanh", "tanh"), ("relu", "skip"), ("skip", "relu")}
+    assert space.size == 9
+    drawn = Counter(space.sample(source) for _ in range(900))
+    assert len(drawn) == 9
+    assert all(abs(times - 100) < 50 for times in drawn.values())
+    start, other = arch(a="tanh", b="tanh", c="tanh"), arch(a="relu", b="skip", c="skip")
+    near = Counter(space.mutate(start, source) for _ in range(200))
+    assert near.keys() == {
+        *(arch(a=a, b="tanh", c=c) for a, c in pairs - {("tanh", "tanh")}),
+        *(arch(a="tanh", b=b, c="tanh") for b in ("relu", "skip")),
+    }
+    assert set(space.neighbours(start)) == near.keys()
+    children = {space.crossover(start, other, source) for _ in range(100)}
+    assert {(child["a"], child["c"]) for child in children} == {("tanh", "tanh"), ("relu", "skip")}
+    assert len(children) == 4
+
+
+def test_an_architecture_outside_of_the_groups_is_a_member_and_can_be_changed() -> None:
+    space, outside = paired(), arch(a="skip", b="relu", c="skip")
+    assert space.from_text(space.to_text(outside)) == outside
+    assert space.cost(outside, 4) == Cost(12, 192, 48)
+    assert len(space.neighbours(outside)) == 5
+    assert space.mutate(outside, generator()) in space.neighbours(outside)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        ((Group(("a", "z"), (("x", "x"),)),), "group of a, z: expected decisions that no other group has"),
+        ((Group(("a",), (("x",),)), Group(("a",), (("x",),))), "group of a: expected decisions that no other group"),
+        ((Group(("a",), (("w",),)),), "group of a: expected options that 'a' has"),
+    ],
+)
+def test_groups_that_do_not_fit_are_refused(groups: tuple[Group, ...], message: str) -> None:
+    with pytest.raises(ArchitectureError, match=message):
+        SearchSpace(Choice("a", {"x": conv(1)}), Grammar(groups=groups))
+
+
+def test_costs_add_up_under_each_option_of_a_decision_that_sets_sizes() -> None:
+    class Resized(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.size: Number = Dimension("size", {"4": 4, "6": 6})
+            self.body = nn.Sequential(Choice("a", {"one": conv(1), "three": conv(3)}), conv(1))
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.as_tensor(self.body(nn.functional.adaptive_avg_pool2d(x, current(self.size))))
+
+    space = SearchSpace(Resized(), Grammar(sizing=("size",)))
+    for size in (4, 6):
+        pixels = size * size
+        expected = Cost(84 + 12, pixels * 3 * (28 + 4), 2 * 3 * pixels)
+        chosen = arch(a="three", size=str(size))
+        assert space.cost(chosen, 8) == space.cost(chosen, 8, named=True) == expected
+        assert count(space.derive(chosen), 8) == expected

@@ -41,7 +41,8 @@ def run(
         typer.Option(
             "--source",
             metavar="NAME|PATH",
-            help="Balanced images for the supernet. Default: images of the same dataset that the target leaves over.",
+            help="Balanced images for the supernet, or the file of a published supernet of the space. "
+            "Default: images of the same dataset that the target leaves over.",
         ),
     ] = None,
     time_limit: TimeLimit = None,

@@ -1,5 +1,6 @@
 """AutoAugment (Cubuk et al. 2019, 1805.09501): the policy that was found on CIFAR-10, for whole batches."""
 
+import math
 from collections.abc import Callable
 from typing import NamedTuple
 
@@ -55,23 +56,24 @@ POLICY: tuple[tuple[Operation, Operation], ...] = (
 """The 25 sub-policies of the paper's table for CIFAR-10."""
 
 
-def _affine(
-    images: Tensor, *, angle: float = 0.0, x: int = 0, y: int = 0, shear: tuple[float, float] = (0, 0)
-) -> Tensor:
-    output: Tensor = F.affine(images, angle=angle, translate=[x, y], scale=1.0, shear=[*shear])
+def _translate(images: Tensor, x: int, y: int) -> Tensor:
+    output: Tensor = F.affine(images, angle=0.0, translate=[x, y], scale=1.0, shear=[0.0, 0.0])
     return output
 
 
-def _degrees(slope: float) -> float:
-    return float(torch.rad2deg(torch.atan(torch.tensor(slope))))
+def _shear_y(images: Tensor, slope: float) -> Tensor:
+    # About the upper left corner, as in the published code; torchvision's default is the middle.
+    degrees = math.degrees(math.atan(slope))
+    output: Tensor = F.affine(images, angle=0.0, translate=[0, 0], scale=1.0, shear=[0.0, degrees], center=[0.0, 0.0])
+    return output
 
 
 # What each operation does to uint8 ``(n, 3, size, size)`` at a strength between -1 and 1, nine tenths of which is its
 # largest for the colours, as the levels run from 0 to 0.9 there.
 _STRENGTH: dict[str, Callable[[Tensor, float], Tensor]] = {
-    "shear_y": lambda images, s: _affine(images, shear=(0.0, _degrees(0.3 * s))),
-    "translate_x": lambda images, s: _affine(images, x=int(150 / 331 * images.shape[-1] * s)),
-    "translate_y": lambda images, s: _affine(images, y=int(150 / 331 * images.shape[-1] * s)),
+    "shear_y": lambda images, s: _shear_y(images, 0.3 * s),
+    "translate_x": lambda images, s: _translate(images, int(150 / 331 * images.shape[-1] * s), 0),
+    "translate_y": lambda images, s: _translate(images, 0, int(150 / 331 * images.shape[-1] * s)),
     "rotate": lambda images, s: F.rotate(images, 30.0 * s),
     "brightness": lambda images, s: F.adjust_brightness(images, 1 + 0.9 * s),
     "color": lambda images, s: F.adjust_saturation(images, 1 + 0.9 * s),

@@ -7,7 +7,7 @@ from tailornas.methods.context import Context, Settings
 from tailornas.methods.fitting import Fitting
 from tailornas.methods.imb_nas import imb_nas
 from tailornas.methods.plan import SearchPlan, TrainPlan
-from tailornas.methods.source import SupernetSource, choose_source
+from tailornas.methods.source import SupernetSource, choose_source, published_source
 from tailornas.types import Artifact
 
 __all__ = [
@@ -23,6 +23,7 @@ __all__ = [
     "evaluate",
     "imb_nas",
     "make_contender",
+    "published_source",
     "train",
 ]
 

@@ -69,14 +69,16 @@ class Contender:
 
 
 def check_training(fitting: Fitting) -> None:
-    """Makes sure, before anything is computed, that the loss and its schedule fit the target's classes.
+    """Makes sure, before anything is computed, that losses, head and class weights fit each other and the classes.
 
     Raises:
-        ConfigError: settings that the loss cannot have.
+        ConfigError: settings that a loss cannot have, or a head that does not belong to it.
         DataError: class weights or counts that do not fit the classes.
     """
-    settings, counts = fitting.train, fitting.split.counts
-    build_loss(settings.loss, counts, generator(fitting.seed, "train", "loss"), **settings.loss_settings)
+    settings, counts, rng = fitting.train, fitting.split.counts, generator(fitting.seed, "check")
+    loss, second = build_loss(settings.loss, counts, rng, **settings.loss_settings), settings.second_stage
+    check_head(loss, build_head(settings.resolved_head, len(counts), len(counts), rng))
+    build_loss(second.loss, counts, rng, **second.loss_settings)
     weights_at(settings.resolved_schedule, settings.weighting, counts, progress=1.0)
 
 
@@ -98,7 +100,8 @@ def found_network(
         identity["supernet"] = dict(supernet)
     else:
         new_weights = generator(context.seed, "train", "weights")
-        network = space.derive(architecture, weights=False, generator=new_weights)
+        classes = len(context.target.classes)
+        network = context.build_network(space, architecture, classes, new_weights)
     return make_contender(context.fitting, "train", "found network", winner.architecture, network, identity)
 
 

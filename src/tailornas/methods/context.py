@@ -17,7 +17,7 @@ from tailornas.search import Limits, SearchConfig
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
 from tailornas.training import PretrainConfig, TrainConfig
-from tailornas.types import Run, TrainSplit
+from tailornas.types import Architecture, Run, TrainSplit
 
 __all__ = ["Context", "Settings"]
 
@@ -48,6 +48,8 @@ class Context:
         fabric: device and precision.
         build_space: ``(classes, generator) -> space`` with new weights.
         space_id: JSON values that identify the space in the run folder.
+        build_network: ``(space, architecture, classes, generator) -> network`` that an architecture is trained as, with
+            new weights.
         source: the images of the supernet.
         target: the long-tailed dataset.
         settings: the settings of every stage.
@@ -60,6 +62,7 @@ class Context:
     fabric: Fabric
     build_space: Callable[[int, torch.Generator], SearchSpace[Backbone]]
     space_id: Mapping[str, Any]
+    build_network: Callable[[SearchSpace[Backbone], Architecture, int, torch.Generator], Backbone]
     source: SupernetSource
     target: Dataset
     settings: Settings

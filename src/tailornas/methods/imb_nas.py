@@ -7,9 +7,8 @@ from tailornas.methods.supernet import (
     adapt_inputs,
     check_limits,
     plan_search,
-    pretrain,
     search,
-    transfer,
+    source_supernet,
 )
 from tailornas.types import Artifact
 
@@ -30,14 +29,13 @@ def imb_nas(context: Context) -> Artifact:
         ConfigError: the time limit is too short for one epoch of each stage.
         DivergenceError: a training diverged.
     """
-    supernet, space = context.new_space(context.source.train), context.new_space(context.target.train)
+    space = context.new_space(context.target.train)
     check_limits(context, space)
     check_training(context.fitting)
     plan = plan_search(context)
 
     # The supernet learns from balanced data, once; the target takes over its backbone, not its head.
-    pretrain(context, plan, supernet)
-    transfer(supernet, space)
+    source_supernet(context, plan, space)
     # The backbone stays as it is; a head for the target is trained on it with a re-weighted loss.
     adapt(context, plan, space)
     # Candidates inherit these weights; the selection split tells them apart.

@@ -98,7 +98,7 @@ def plan_search(
     source_images: int,
     target_images: int,
     population: int,
-    pretrain_rate: float,
+    pretrain_rate: float | None,
     adapt_rate: float,
     candidate_seconds: float,
 ) -> SearchPlan:
@@ -111,7 +111,7 @@ def plan_search(
         source_images: images an epoch of pre-training.
         target_images: images an epoch of adaptation.
         population: candidates a generation.
-        pretrain_rate: measured images a second of supernet training.
+        pretrain_rate: measured images a second of supernet training; None: there is none.
         adapt_rate: measured images a second of head adaptation.
         candidate_seconds: measured seconds to score one candidate.
 
@@ -119,32 +119,35 @@ def plan_search(
         ConfigError: one epoch does not fit; says how long the limit must be.
     """
     unit_seconds = {
-        "pretrain": source_images / pretrain_rate,
+        "pretrain": source_images / pretrain_rate if pretrain_rate else math.inf,
         "adapt": target_images / adapt_rate,
         "generations": population * candidate_seconds,
     }
     available = USABLE * limit - elapsed
-    units = {name: fixed[name] or 1 for name in SHARES}
-    least = sum(units[name] * unit_seconds[name] for name in SHARES)
+    shares = {name: share for name, share in SHARES.items() if unit_seconds[name] < math.inf}
+    units = {name: fixed[name] or 1 for name in shares}
+    least = sum(units[name] * unit_seconds[name] for name in shares)
     if least > MOST_SHARE * available:
         raise ConfigError(
             f"a time limit of {limit:.0f} s is too short for this data on this machine: give at least "
             f"{math.ceil((least / MOST_SHARE + elapsed) / USABLE)} s, a smaller image size or fewer images"
         )
     # What the first epochs and the first generation leave of the shares is divided by the shares.
-    left = max(0.0, sum(SHARES.values()) * available - least)
-    for name, share in SHARES.items():
+    left = max(0.0, sum(shares.values()) * available - least)
+    for name, share in shares.items():
         if fixed[name] is None:
-            more = int(share / sum(SHARES.values()) * left / unit_seconds[name])
+            more = int(share / sum(shares.values()) * left / unit_seconds[name])
             units[name] = min(MOST_EPOCHS[name], units[name] + more)
     return SearchPlan(
-        pretrain_epochs=units["pretrain"],
+        pretrain_epochs=units.get("pretrain", 0),
         adapt_epochs=units["adapt"],
         generations=units["generations"],
         pretrain_rate=pretrain_rate,
         adapt_rate=adapt_rate,
         candidate_seconds=candidate_seconds,
-        pretrain_until=elapsed + units["pretrain"] * unit_seconds["pretrain"] + SLACK * limit,
+        pretrain_until=None
+        if pretrain_rate is None
+        else elapsed + units["pretrain"] * unit_seconds["pretrain"] + SLACK * limit,
     )
 
 

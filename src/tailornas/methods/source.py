@@ -1,12 +1,14 @@
 """The images that the supernet is trained on."""
 
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import final
 
 from tailornas.data import Dataset, balanced_source
 from tailornas.types import Normalization, TrainSplit
 
-__all__ = ["SupernetSource", "choose_source"]
+__all__ = ["SupernetSource", "choose_source", "published_source"]
 
 
 @final
@@ -21,6 +23,7 @@ class SupernetSource:
         sampler: ``"instance"`` for balanced images, ``"class_balanced"`` for others.
         description: a sentence fragment for the report.
         fingerprint: a text that changes when the images change.
+        weights: a published supernet, which is loaded instead of training one; the images are then not used.
     """
 
     train: TrainSplit
@@ -29,6 +32,27 @@ class SupernetSource:
     sampler: str
     description: str
     fingerprint: str
+    weights: Path | None = None
+
+
+def published_source(target: Dataset, weights: Path) -> SupernetSource:
+    """A supernet that others trained.
+
+    Args:
+        target: the long-tailed dataset.
+        weights: the file.
+    """
+    with weights.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return SupernetSource(
+        train=target.train,
+        normalization=target.normalization,
+        flip=target.flip,
+        sampler="instance",
+        description=f"data of its authors and read from {weights}",
+        fingerprint=f"sha256 {digest}",
+        weights=weights,
+    )
 
 
 def choose_source(target: Dataset, named: Dataset | None) -> SupernetSource:

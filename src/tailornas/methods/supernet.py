@@ -17,12 +17,12 @@ from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, measuring_seconds
 from tailornas.methods.plan import plan_search as plan_within
 from tailornas.search import Candidate, Costs, Score, best, check_reachable, evolve, score
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, SearchSpace
+from tailornas.spaces import Backbone, SearchSpace, load_published
 from tailornas.training import EpochBatches, Fitted, images_per_second
 from tailornas.training import pretrain as train_supernet
 from tailornas.types import Architecture, Artifact, Detached, Stage
 
-__all__ = ["adapt", "adapt_inputs", "check_limits", "plan_search", "pretrain", "search", "transfer"]
+__all__ = ["adapt", "adapt_inputs", "check_limits", "plan_search", "pretrain", "search", "source_supernet", "transfer"]
 
 
 def check_limits(context: Context, space: SearchSpace[Backbone]) -> None:
@@ -48,7 +48,8 @@ def plan_search(context: Context) -> SearchPlan:
     }
     if limit is None:
         units = {name: chosen or DEFAULT_EPOCHS[name] for name, chosen in fixed.items()}
-        return SearchPlan(units["pretrain"], units["adapt"], units["generations"])
+        pretrain_epochs = 0 if context.source.weights else units["pretrain"]
+        return SearchPlan(pretrain_epochs, units["adapt"], units["generations"])
     inputs = {
         **_pretrain_inputs(context),
         **_target_inputs(context),
@@ -59,14 +60,17 @@ def plan_search(context: Context) -> SearchPlan:
 
     def compute(stage: Stage) -> Artifact:
         seconds = measuring_seconds(limit)
-        supernet, space = context.new_space(context.source.train), context.new_space(context.target.train)
+        space = context.new_space(context.target.train)
+        pretrain_rate: float | None = None
+        if context.source.weights is None:
+            supernet = context.new_space(context.source.train)
+            stage.progress(0, 3, "measurements", now="supernet training")
+            pretrain_rate = images_per_second(
+                lambda batches: _pretrain(context, supernet, batches, 1, Detached()),
+                _source_batches(context),
+                seconds,
+            )
         rates = {}
-        stage.progress(0, 3, "measurements", now="supernet training")
-        rates["pretrain_rate"] = images_per_second(
-            lambda batches: _pretrain(context, supernet, batches, 1, Detached()),
-            _source_batches(context),
-            seconds,
-        )
         stage.progress(1, 3, "measurements", now="head adaptation")
         rates["adapt_rate"] = images_per_second(
             lambda batches: _adapt(context, space, batches, 1, Detached()),
@@ -82,6 +86,7 @@ def plan_search(context: Context) -> SearchPlan:
             source_images=len(context.source.train),
             target_images=len(context.target.train),
             population=settings.search.population,
+            pretrain_rate=pretrain_rate,
             **rates,
         )
         stage.progress(3, 3, "measurements")
@@ -105,6 +110,20 @@ def pretrain(context: Context, plan: SearchPlan, supernet: SearchSpace[Backbone]
     inputs = {**_pretrain_inputs(context), "epochs": plan.pretrain_epochs}
     result = context.run.stage("pretrain", inputs, compute, until=plan.pretrain_until)
     supernet.network.load_state_dict(dict(result.tensors))
+
+
+def source_supernet(context: Context, plan: SearchPlan, space: SearchSpace[Backbone]) -> None:
+    """Gives ``space`` the backbone of a supernet that was trained on balanced data: by others, or here.
+
+    Raises:
+        CheckpointError: a published one cannot be read, or is of another space.
+    """
+    if context.source.weights is not None:
+        load_published(space.network, context.source.weights)
+    else:
+        supernet = context.new_space(context.source.train)
+        pretrain(context, plan, supernet)
+        transfer(supernet, space)
 
 
 def transfer(supernet: SearchSpace[Backbone], space: SearchSpace[Backbone]) -> None:

@@ -1,6 +1,6 @@
 """The whole job: from a configuration to a run folder with a trained network and a report."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, final
 
@@ -9,12 +9,21 @@ import optuna
 from tailornas.config import RunConfig, SourceConfig, to_toml
 from tailornas.data import DataConfig, Dataset, prepare
 from tailornas.errors import ConfigError
-from tailornas.methods import METHODS, Context, SearchPlan, Settings, SupernetSource, TrainPlan, choose_source
+from tailornas.methods import (
+    METHODS,
+    Context,
+    SearchPlan,
+    Settings,
+    SupernetSource,
+    TrainPlan,
+    choose_source,
+    published_source,
+)
 from tailornas.pipeline.networks import network_values, weights_path
 from tailornas.report import Data, Limits, LogLine, Network, Plan, Report, Row, Verdict, render, summarize, verdict
 from tailornas.runs import Console, RunFolder, environment
 from tailornas.seeding import generator
-from tailornas.spaces import build_space, cell_edges
+from tailornas.spaces import NORMALIZATION, build_space, cell_edges, identify, is_weights, load_published
 from tailornas.training import make_fabric
 
 __all__ = ["STAGES", "Outcome", "run"]
@@ -78,14 +87,24 @@ def run(config: RunConfig, out: Path, console: Console, *, command: str, started
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     target = prepare(config.data, config.seed)
     fabric = make_fabric(config.device, target.image_size)
-    source = choose_source(target, _named_source(config.source, config.data, target, config.seed))
+    weights = Path(config.source.data).expanduser() if config.source.data else None
+    if weights is not None and is_weights(weights):
+        # Its features are of images that are normalized in this way.
+        target = replace(target, normalization=NORMALIZATION)
+        source = published_source(target, weights)
+        # Read once before anything is computed or written, so that a wrong file is told at once.
+        check = build_space(config.space, len(target.classes), generator(config.seed, "check"), target.image_size)
+        load_published(check.network, weights)
+    else:
+        source = choose_source(target, _named_source(config.source, config.data, target, config.seed))
     with RunFolder.open(out, to_toml(config), console, started=started) as folder:
         _introduce(console, folder, target, source)
         context = Context(
             run=folder,
             fabric=fabric,
-            build_space=lambda classes, rng: build_space(config.space, classes, rng),
-            space_id=config.space.model_dump(mode="json"),
+            build_space=lambda classes, rng: build_space(config.space, classes, rng, target.image_size),
+            space_id=identify(config.space),
+            build_network=config.space.network,
             source=source,
             target=target,
             settings=Settings(
@@ -154,7 +173,7 @@ def _report(config: RunConfig, folder: RunFolder, target: Dataset, source: Super
     """Gathers what the stages left in the run folder."""
     search = folder.artifact("search")
     assert search is not None
-    space = build_space(config.space, len(target.classes), generator(config.seed, "report"))
+    space = build_space(config.space, len(target.classes), generator(config.seed, "report"), target.image_size)
     found = network_values(folder, "train", config.train, "supernet" if config.init == "inherit" else "scratch")
     assert found["architecture"] is not None
     return Report(
@@ -173,7 +192,7 @@ def _report(config: RunConfig, folder: RunFolder, target: Dataset, source: Super
         candidates=search.values["candidates"],
         found=found,
         baseline=network_values(folder, "baseline", config.train, "scratch"),
-        cell=cell_edges(space.from_text(found["architecture"])),
+        cell=cell_edges(space.from_text(found["architecture"])) if config.space.name == "nasbench201" else [],
         limits=cast(Limits, config.limits.model_dump()),
     )
 

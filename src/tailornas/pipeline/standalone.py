@@ -99,7 +99,7 @@ def train(config: StandaloneConfig, out: Path, console: Console, *, started: flo
 def _found(backbone: BackboneConfig, space: SpaceConfig | None) -> tuple[BackboneConfig, SpaceConfig | None]:
     """The architecture that a search found, and its space, where the backbone is the folder of one."""
     folder = Path(backbone.name)
-    if not folder.is_dir():
+    if re.fullmatch(r"resnet\d+", backbone.name) or not folder.is_dir():  # a name's own run folder may be called so
         return backbone, space
     if space is not None:
         raise ConfigError(f"the space is that of the search in {folder}: leave the section 'space' out")

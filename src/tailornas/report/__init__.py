@@ -1,7 +1,8 @@
-"""The run's report: one self-contained HTML page."""
+"""Reports, each one self-contained HTML page: of a search, and of one network."""
 
+from tailornas.report.network_page import render_network
 from tailornas.report.page import render
-from tailornas.report.summary import Row, Verdict, summarize, verdict
+from tailornas.report.summary import Row, Verdict, result, summarize, summarize_one, verdict
 from tailornas.report.values import (
     Candidate,
     ClassRecall,
@@ -11,6 +12,7 @@ from tailornas.report.values import (
     LogLine,
     Metrics,
     Network,
+    NetworkReport,
     Plan,
     Report,
 )
@@ -24,11 +26,15 @@ __all__ = [
     "LogLine",
     "Metrics",
     "Network",
+    "NetworkReport",
     "Plan",
     "Report",
     "Row",
     "Verdict",
     "render",
+    "render_network",
+    "result",
     "summarize",
+    "summarize_one",
     "verdict",
 ]

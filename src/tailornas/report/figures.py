@@ -41,21 +41,22 @@ def by_size(counts: Sequence[int]) -> list[int]:
 
 
 def class_counts(data: Data) -> go.Figure:
-    """Images of every class in the three splits, from the largest class to the smallest.
+    """Images of every class in each split that there is, from the largest class to the smallest.
 
     Up to :data:`NAMED_CLASSES` classes are rows with names; more are a curve over their rank.
     """
     order = by_size(data["train_counts"])
     ranks = list(range(1, len(order) + 1))
     names = [data["classes"][i] for i in order]
-    splits = {
-        "train": [data["train_counts"][i] for i in order],
-        "selection": [data["selection_counts"][i] for i in order],
-        "test": [data["test_counts"][i] for i in order],
+    counts_by_split = {
+        "train": data["train_counts"],
+        "selection": data["selection_counts"],
+        "test": data["test_counts"],
     }
+    splits = {split: [counts[i] for i in order] for split, counts in counts_by_split.items() if counts is not None}
     hover = [
-        f"<b>{label(name)}</b><br>{train:,} train<br>{selection:,} selection<br>{test:,} test"
-        for name, train, selection, test in zip(names, *splits.values(), strict=True)
+        f"<b>{label(name)}</b>" + "".join(f"<br>{counts[rank]:,} {split}" for split, counts in splits.items())
+        for rank, name in enumerate(names)
     ]
     axis: dict[str, Any] = {"rangemode": "tozero"}
     drawn: dict[str, Sequence[float]] = dict(splits)
@@ -100,6 +101,7 @@ def class_counts(data: Data) -> go.Figure:
             hoverinfo="skip",
         )
         for split, symbol in (("selection", "circle"), ("test", "diamond"))
+        if split in drawn
     ]
     rows = {
         "autorange": "reversed",

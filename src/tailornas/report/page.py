@@ -1,6 +1,7 @@
 """The report as one HTML file that needs nothing else: no network, no second file, no server."""
 
 from base64 import b64encode
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -70,7 +71,7 @@ def render(report: Report) -> str:
         sections=sections(report),
         classes=[(found[i], baseline[i]) for i in by_size([entry["train"] for entry in found])],
         limits=limits_text(report.limits),
-        stages=stage_times(report),
+        stages=stage_times(report.seconds, report.plan),
     )
 
 
@@ -102,17 +103,17 @@ def render_template(name: str, *, title: str, **values: Any) -> str:
     return html.encode(errors="replace").decode()
 
 
-def stage_times(report: Report) -> list[StageTime]:
+def stage_times(seconds: Mapping[str, float], plan: Sequence[Plan] = ()) -> list[StageTime]:
     """Planned and real times of all stages, those that ran first, in their order."""
-    plans = {plan["stage"]: plan for plan in report.plan}
+    plans = {planned["stage"]: planned for planned in plan}
     lines = []
-    for stage in dict.fromkeys([*report.seconds, *plans]):
+    for stage in dict.fromkeys([*seconds, *plans]):
         work = planned = ""
         if stage in plans:
-            plan = plans[stage]
-            work = f"{_work(plan)} at {plan['images_per_second']:,.0f} images/s"
-            planned = duration(plan["seconds"])
-        taken = duration(report.seconds[stage]) if stage in report.seconds else ""
+            expected = plans[stage]
+            work = f"{_work(expected)} at {expected['images_per_second']:,.0f} images/s"
+            planned = duration(expected["seconds"])
+        taken = duration(seconds[stage]) if stage in seconds else ""
         lines.append(StageTime(stage, work, planned, taken))
     return lines
 

@@ -23,23 +23,30 @@ WRITTEN = 12
 """Up to so many classes the cells of the confusion matrix carry their numbers."""
 
 
-def class_recalls(found: Metrics, baseline: Metrics) -> go.Figure:
+def class_recalls(found: Metrics, baseline: Metrics | None = None) -> go.Figure:
     """Recall of every class on the test split, with Wilson intervals, against the class's training images.
 
     Beyond :data:`NAMED_CLASSES` a line adds the mean over tenths of the classes by size.
+
+    Args:
+        found: the network.
+        baseline: the one that it is compared with, if there is one; only then they are named.
     """
     sizes = [c["train"] for c in found["per_class"]]
-    places = side_by_side(sizes, 2)
-    traces = [
-        *_recalls(baseline["per_class"], [right for _, right in places], "baseline", BASELINE, "diamond"),
-        *_recalls(found["per_class"], [left for left, _ in places], "found network", FOUND, "circle"),
-    ]
-    ends = log10(min(left for left, _ in places)), log10(max(right for _, right in places))
+    places = side_by_side(sizes, 1 if baseline is None else 2)
+    name = "" if baseline is None else "found network"
+    traces = _recalls(found["per_class"], [marks[0] for marks in places], name, FOUND, "circle")
+    if baseline is not None:
+        right = [marks[1] for marks in places]
+        traces = [*_recalls(baseline["per_class"], right, "baseline", BASELINE, "diamond"), *traces]
+    ends = log10(min(marks[0] for marks in places)), log10(max(marks[-1] for marks in places))
     margin = 0.03 * (ends[1] - ends[0])
     return figure(
         traces,
         height=440,
+        showlegend=baseline is not None,
         legend={"traceorder": "reversed"},
+        margin={"t": 10 if baseline is None else 36},
         xaxis={
             **count_axis(sizes),
             "range": [ends[0] - margin, ends[1] + margin],
@@ -175,7 +182,7 @@ def _recalls(classes: Sequence[ClassRecall], places: Sequence[float], name: str,
             "visible": intervals,
         },
         hovertext=[
-            f"<b>{label(entry['name'])}</b>, {name}<br>recall {percent(recall)} "
+            f"<b>{label(entry['name'])}</b>{name and ', '}{name}<br>recall {percent(recall)} "
             f"(95% interval {percent(low)} to {percent(high)})<br>"
             f"{entry['train']:,} training images, {entry['n']:,} test images"
             for _, entry, recall, low, high in shown

@@ -1,4 +1,4 @@
-"""The page's figures in their order, each with its heading and one sentence on how to read it."""
+"""The pages' figures, each with its heading and one sentence on how to read it; those of a search in their order."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -13,9 +13,20 @@ from tailornas.report.formats import count, milliseconds
 from tailornas.report.recognition import CELLS, INTERVALS, WRITTEN, class_recalls, confusion_matrix
 from tailornas.report.style import BASELINE, FOUND, SELECTION, TEST
 from tailornas.report.trials import candidate_costs, search_history
-from tailornas.report.values import Limits, Report
+from tailornas.report.values import Data, Limits, LogLine, Metrics, Report
 
-__all__ = ["Panel", "Section", "limits_text", "plot", "script_json", "sections"]
+__all__ = [
+    "Panel",
+    "Section",
+    "class_section",
+    "confusion_section",
+    "limits_text",
+    "plot",
+    "recall_section",
+    "script_json",
+    "sections",
+    "training_section",
+]
 
 
 @final
@@ -53,14 +64,76 @@ class Section:
 def sections(report: Report) -> list[Section]:
     """All figures of ``report`` in the page's order."""
     return [
-        _classes(report),
+        class_section(report.data),
         _history(report),
         _candidates(report),
         _cell(report),
-        _recalls(report),
-        _training(report),
-        _confusion(report),
+        recall_section(report.found["metrics"], report.baseline["metrics"]),
+        training_section(
+            ("Supernet on the source", report.pretrain_log, TEST),
+            ("Supernet adapted to the target", report.adapt_log, SELECTION),
+            ("Found network", report.train_log, FOUND),
+            ("Baseline", report.baseline_log, BASELINE),
+        ),
+        confusion_section(report.found["metrics"], "the found network"),
     ]
+
+
+def class_section(data: Data) -> Section:
+    """The class sizes in every split that there is."""
+    chosen = data["selection_counts"] is not None
+    splits, number = ("training, selection and test", "three") if chosen else ("training and test", "two")
+    scale = ", on a logarithmic axis" if data["imbalance_factor"] >= LOG_FROM else ""
+    aid = f"Images of each class in the {splits} split, from the largest class to the smallest{scale}."
+    drawn = plot(class_counts(data), f"Class sizes in the {number} splits")
+    return Section("fig-classes", "The classes", aid, [Panel(drawn)])
+
+
+def recall_section(found: Metrics, baseline: Metrics | None = None) -> Section:
+    """The recall of every class by its size, of one network or of the found one beside the baseline."""
+    classes = len(found["per_class"])
+    intervals = "bars are" if classes <= INTERVALS else "hovering shows"
+    lines = "" if classes <= NAMED_CLASSES else "the line is the mean" if baseline is None else "lines are means"
+    aid = (
+        "A mark is a class, at its training images and its recall on the test split; "
+        f"{intervals} 95% Wilson intervals{lines and f', {lines} over tenths of the classes'}."
+    )
+    whose = "" if baseline is None else ", for both networks"
+    drawn = plot(class_recalls(found, baseline), f"Recall of every class against its training images{whose}")
+    return Section("fig-per-class", "Recall by class size", aid, [Panel(drawn)])
+
+
+def training_section(*stages: tuple[str, Sequence[LogLine], str]) -> Section:
+    """The training curves of ``stages``, each a title, its log and its colour; one without a log is left out."""
+    logged = [stage for stage in stages if stage[1]]
+    if not logged:
+        return Section("fig-training", "Training", "No training was logged.")
+    several = len(logged) > 1
+    panels = [
+        Panel(plot(training_curve(log, color), f"Training loss by epoch: {title}"), title if several else "")
+        for title, log, color in logged
+    ]
+    scales = ", each stage on its own scales" if several else ""
+    aid = f"The line is the training loss by epoch, the shade the learning rate{scales}."
+    return Section("fig-training", "Training", aid, panels)
+
+
+def confusion_section(metrics: Metrics, network: str) -> Section:
+    """What ``network``, as it is called within a sentence, predicts for the test images of every class."""
+    classes = len(metrics["per_class"])
+    together = ""
+    if classes > CELLS:
+        together = f"; {-(-classes // CELLS)} classes next in size share a row and a column"
+    aid = (
+        "A row is a true class and shows as which classes its test images were predicted, in percent; "
+        f"the diagonal is right{together}."
+    )
+    drawn = plot(
+        confusion_matrix(metrics),
+        f"Confusion matrix of {network} on the test split",
+        style="named" if WRITTEN < classes <= NAMED_CLASSES else "",
+    )
+    return Section("fig-confusion", f"What {network} confuses", aid, [Panel(drawn)])
 
 
 def plot(drawn: go.Figure, description: str, style: str = "") -> Markup:
@@ -95,16 +168,6 @@ def limits_text(limits: Limits) -> str:
     return ", ".join(parts) or "none"
 
 
-def _classes(report: Report) -> Section:
-    scale = ", on a logarithmic axis" if report.data["imbalance_factor"] >= LOG_FROM else ""
-    aid = (
-        "Images of each class in the training, selection and test split, from the largest class to the "
-        f"smallest{scale}."
-    )
-    drawn = plot(class_counts(report.data), "Class sizes in the three splits")
-    return Section("fig-classes", "The classes", aid, [Panel(drawn)])
-
-
 def _history(report: Report) -> Section:
     heading = "The search, trial by trial"
     if not report.candidates:
@@ -136,51 +199,3 @@ def _cell(report: Report) -> Section:
         return Section("fig-cell", heading, "The found network is not built of NAS-Bench-201 cells.")
     aid = "The network repeats this cell, in which every node adds up what its incoming edges compute."
     return Section("fig-cell", heading, aid, [Panel(cell_svg(report.cell))])
-
-
-def _recalls(report: Report) -> Section:
-    classes = len(report.data["classes"])
-    intervals = "bars are" if classes <= INTERVALS else "hovering shows"
-    lines = ", lines are means over tenths of the classes" if classes > NAMED_CLASSES else ""
-    aid = (
-        "A mark is a class, at its training images and its recall on the test split; "
-        f"{intervals} 95% Wilson intervals{lines}."
-    )
-    drawn = plot(
-        class_recalls(report.found["metrics"], report.baseline["metrics"]),
-        "Recall of every class against its training images, for both networks",
-    )
-    return Section("fig-per-class", "Recall by class size", aid, [Panel(drawn)])
-
-
-def _training(report: Report) -> Section:
-    stages = [
-        ("Supernet on the source", report.pretrain_log, TEST),
-        ("Supernet adapted to the target", report.adapt_log, SELECTION),
-        ("Found network", report.train_log, FOUND),
-        ("Baseline", report.baseline_log, BASELINE),
-    ]
-    panels = [
-        Panel(plot(training_curve(log, color), f"Training loss by epoch: {title}"), title)
-        for title, log, color in stages
-        if log
-    ]
-    aid = "The line is the training loss by epoch, the shade the learning rate, each stage on its own scales."
-    return Section("fig-training", "Training", aid if panels else "No training was logged.", panels)
-
-
-def _confusion(report: Report) -> Section:
-    classes = len(report.data["classes"])
-    together = ""
-    if classes > CELLS:
-        together = f"; {-(-classes // CELLS)} classes next in size share a row and a column"
-    aid = (
-        "A row is a true class and shows as which classes its test images were predicted, in percent; "
-        f"the diagonal is right{together}."
-    )
-    drawn = plot(
-        confusion_matrix(report.found["metrics"]),
-        "Confusion matrix of the found network on the test split",
-        style="named" if WRITTEN < classes <= NAMED_CLASSES else "",
-    )
-    return Section("fig-confusion", "What the found network confuses", aid, [Panel(drawn)])

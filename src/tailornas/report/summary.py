@@ -1,4 +1,4 @@
-"""The comparison of the found network with the baseline: one sentence and one table."""
+"""Networks on the test split in one sentence and one table: one alone, or the found one beside the baseline."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -8,21 +8,21 @@ from typing import Literal, final
 from tailornas.report.formats import count, duration, milliseconds, percent, points, relative, with_error
 from tailornas.report.values import Network
 
-__all__ = ["Row", "Verdict", "summarize", "verdict"]
+__all__ = ["Row", "Verdict", "result", "summarize", "summarize_one", "verdict"]
 
 
 @final
 @dataclass(frozen=True)
 class Verdict:
-    """Who does better on the test split, as one sentence in two parts.
+    """How a network does on the test split, or who of two does better, as one sentence in two parts.
 
     Args:
-        outcome: the winner, or ``noise`` where the difference is too small to name one.
+        outcome: the winner, or ``noise`` where the difference is too small to name one; None where there is one network.
         claim: the sentence up to its colon.
         evidence: the rest: the numbers.
     """
 
-    outcome: Literal["found", "baseline", "noise"]
+    outcome: Literal["found", "baseline", "noise"] | None
     claim: str
     evidence: str
 
@@ -53,6 +53,20 @@ def verdict(found: Network, baseline: Network) -> Verdict:
     if difference > 0:
         return Verdict("found", f"The found network beats the baseline {name}", f"{evidence}.")
     return Verdict("baseline", f"The baseline {name} beats the found network", f"{evidence}.")
+
+
+def result(network: Network) -> Verdict:
+    """The balanced accuracy on the test split with its standard error, the top-1 accuracy and the worst class."""
+    metrics = network["metrics"]
+    balanced = with_error(percent(metrics["balanced_accuracy"]), metrics["balanced_se"])
+    lowest = min(entry["recall"] for entry in metrics["per_class"] if entry["recall"] is not None)
+    names = [entry["name"] for entry in metrics["per_class"] if entry["recall"] == lowest]
+    worst = f"the worst class, {names[0]}," if len(names) == 1 else f"each of the {len(names)} worst classes"
+    return Verdict(
+        None,
+        f"{network['name']} has {balanced} balanced accuracy on the test split",
+        f"its top-1 accuracy is {percent(metrics['accuracy'])}, and of {worst} it recognises {percent(lowest)}.",
+    )
 
 
 @final
@@ -87,6 +101,12 @@ def summarize(found: Network, baseline: Network) -> dict[str, list[Row]]:
         ],
         "Test split": _recognition(found, baseline),
     }
+
+
+def summarize_one(network: Network) -> dict[str, list[tuple[str, str]]]:
+    """The same rows of one network: label and value, by part."""
+    parts = summarize(network, network)
+    return {part: [(row.label, row.found) for row in rows] for part, rows in parts.items()}
 
 
 def _joint_error(found: Network, baseline: Network) -> float:

@@ -12,6 +12,7 @@ __all__ = [
     "LogLine",
     "Metrics",
     "Network",
+    "NetworkReport",
     "Plan",
     "Report",
 ]
@@ -20,7 +21,8 @@ __all__ = [
 class Data(TypedDict):
     """The images of a run; every list with one entry a class is in label order.
 
-    ``imbalance_factor`` is infinite where a class is empty; ``unscored`` names the classes without a selection image,
+    ``imbalance_factor`` is infinite where a class is empty; ``selection_counts`` is None where nothing is chosen, so
+    that all images but the test split are trained on; ``unscored`` names the classes without a selection image,
     ``skipped`` the files left out because they cannot be read.
     """
 
@@ -31,7 +33,7 @@ class Data(TypedDict):
     image_size: int
     classes: list[str]
     train_counts: list[int]
-    selection_counts: list[int]
+    selection_counts: list[int] | None
     test_counts: list[int]
     unscored: list[str]
     skipped: list[str]
@@ -176,3 +178,33 @@ class Report:
     adapt_log: list[LogLine] = field(default_factory=list)
     train_log: list[LogLine] = field(default_factory=list)
     baseline_log: list[LogLine] = field(default_factory=list)
+
+
+@final
+@dataclass(frozen=True)
+class NetworkReport:
+    """Everything the page on one network, trained without a search, says.
+
+    Args:
+        title: heading of the page.
+        command: shell command that repeats the training.
+        config_toml: the resolved configuration.
+        data: the images and their classes.
+        network: the network.
+        environment: versions, processor, threads, commit and the like, by name.
+        seconds: how long each stage took.
+        notes: sentences that the reader must know.
+        train_log: epochs of its training.
+        head_log: epochs of the second stage, which fits its head alone; empty where there is none or nothing is fitted.
+    """
+
+    title: str
+    command: str
+    config_toml: str
+    data: Data
+    network: Network
+    environment: dict[str, Any] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+    train_log: list[LogLine] = field(default_factory=list)
+    head_log: list[LogLine] = field(default_factory=list)

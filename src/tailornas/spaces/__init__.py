@@ -1,32 +1,100 @@
 """Search spaces, the networks they contain, and what networks cost."""
 
-from tailornas.spaces.build import SPACES, SpaceConfig, build_space
+from tailornas.spaces.backbones import BackboneConfig, build_backbone
+from tailornas.spaces.build import (
+    DEFAULT_SPACE,
+    SPACES,
+    DARTSConfig,
+    ElasticResNetConfig,
+    MobileNetConfig,
+    NASBench201Config,
+    NATSSizeConfig,
+    OwnConfig,
+    SpaceConfig,
+    SpaceSection,
+    build_space,
+    identify,
+    space_config,
+)
 from tailornas.spaces.choice import Choice
 from tailornas.spaces.cost import Cost, Latency, count, latency
-from tailornas.spaces.grammar import Grammar
+from tailornas.spaces.elastic import (
+    Dimension,
+    ElasticBatchNorm2d,
+    ElasticConv2d,
+    ElasticDepth,
+    ElasticLinear,
+    Number,
+    current,
+    largest,
+)
+from tailornas.spaces.elastic_resnet import ElasticResNet, elastic_resnet
+from tailornas.spaces.grammar import Grammar, Group
+from tailornas.spaces.latency_table import LatencyTable, compare
+from tailornas.spaces.mobilenet import MobileNetV3, mobilenet
 from tailornas.spaces.nasbench201 import NASBench201, cell_edges, nasbench201
+from tailornas.spaces.nats_size import NATSSize, nats_size
 from tailornas.spaces.network import Backbone
+from tailornas.spaces.ofa_checkpoint import NORMALIZATION, load_ofa, load_published
 from tailornas.spaces.operations import initialise
+from tailornas.spaces.own import parameters
+from tailornas.spaces.pictures import draw
 from tailornas.spaces.resnet import CifarResNet, cifar_resnet, nearest_resnet
 from tailornas.spaces.space import SearchSpace
+from tailornas.spaces.weights import is_weights
 
 __all__ = [
+    "DEFAULT_SPACE",
+    "NORMALIZATION",
     "SPACES",
     "Backbone",
+    "BackboneConfig",
     "Choice",
     "CifarResNet",
     "Cost",
+    "DARTSConfig",
+    "Dimension",
+    "ElasticBatchNorm2d",
+    "ElasticConv2d",
+    "ElasticDepth",
+    "ElasticLinear",
+    "ElasticResNet",
+    "ElasticResNetConfig",
     "Grammar",
+    "Group",
     "Latency",
+    "LatencyTable",
+    "MobileNetConfig",
+    "MobileNetV3",
     "NASBench201",
+    "NASBench201Config",
+    "NATSSize",
+    "NATSSizeConfig",
+    "Number",
+    "OwnConfig",
     "SearchSpace",
     "SpaceConfig",
+    "SpaceSection",
+    "build_backbone",
     "build_space",
     "cell_edges",
     "cifar_resnet",
+    "compare",
     "count",
+    "current",
+    "draw",
+    "elastic_resnet",
+    "identify",
     "initialise",
+    "is_weights",
+    "largest",
     "latency",
+    "load_ofa",
+    "load_published",
+    "mobilenet",
     "nasbench201",
+    "nats_size",
     "nearest_resnet",
+    "parameters",
+    "space_config",
 ]

@@ -1,16 +1,54 @@
-"""The one primitive: a place in a network where an architecture decides what runs."""
+"""What an architecture decides: the choice between modules, and the protocols that all decisions share."""
 
-from collections.abc import Iterator, Mapping
-from typing import Any, final
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any, Protocol, final, runtime_checkable
 
 from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError
+from tailornas.spaces.copying import copy_module
 
-__all__ = ["Choice", "Conditions", "walk"]
+__all__ = ["Choice", "Conditions", "Deciding", "Decision", "Mode", "met", "nothing_active", "walk"]
 
-Conditions = tuple[tuple[str, str], ...]
-"""The ``(decision, option)`` pairs that must all be chosen for a part of a network to exist."""
+Mode = str | tuple[Tensor, ...] | None
+"""What runs: one option (*path*), all under scalar weights, one an option (*mixture*), or nothing."""
+
+Conditions = tuple[tuple[str, frozenset[str]], ...]
+"""``(decision, options)`` pairs: a part of a network exists where each decision takes one of its options."""
+
+
+class Decision(Protocol):
+    """Something to which an architecture gives an option; those that share a ``key`` share the decision."""
+
+    key: str
+    active: Mode
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The options' names in the order of mixture weights."""
+
+
+@runtime_checkable
+class Deciding(Protocol):
+    """A module that runs as decisions tell it to: a :class:`Choice`, or an elastic layer."""
+
+    def decisions(self) -> tuple[Decision, ...]:
+        """The decisions that the module itself reads, not those of modules inside it."""
+
+    def parts(self) -> Iterable[tuple[str, nn.Module, Conditions]]:
+        """The modules inside it that architectures contain: qualified name, module, where it exists.
+
+        A module that exists under either of several conditions comes once for each; they must exclude each other.
+        """
+
+    def plain(self, choices: Mapping[str, str], copies: dict[int, object]) -> nn.Module:
+        """The module of one architecture: what the active path runs, and nothing that could decide.
+
+        Args:
+            choices: the option of every decision.
+            copies: what :func:`~tailornas.spaces.copying.copy_module` takes; holds the copies of all deciding
+                modules inside this one.
+        """
 
 
 @final
@@ -40,7 +78,7 @@ class Choice(nn.Module):
         if not options:
             raise ArchitectureError(f"choice {key!r} has no options: expected at least one named module")
         self.key = key
-        self.active: str | tuple[Tensor, ...] | None = None
+        self.active: Mode = None
         try:
             self.options = nn.ModuleDict(options)
         except KeyError as error:
@@ -60,10 +98,7 @@ class Choice(nn.Module):
         if isinstance(self.active, str):
             return self.options[self.active](*inputs)
         if self.active is None:
-            raise ArchitectureError(
-                f"choice {self.key!r} has nothing active: run the network inside `with space.activate(arch):` "
-                "or `with space.mix(weights):`, or run `space.derive(arch)`"
-            )
+            raise nothing_active("choice", self.key)
         total: Tensor | None = None
         for weight, option in zip(self.active, self.options.values(), strict=True):
             output: Tensor | None = option(*inputs)
@@ -71,20 +106,43 @@ class Choice(nn.Module):
                 total = output * weight if total is None else total + output * weight
         return total
 
+    def decisions(self) -> tuple[Decision, ...]:
+        """The choice itself."""
+        return (self,)
+
+    def parts(self) -> Iterator[tuple[str, nn.Module, Conditions]]:
+        """Each option, where it is chosen."""
+        for name, option in self.options.items():
+            yield f"options.{name}", option, ((self.key, frozenset({name})),)
+
+    def plain(self, choices: Mapping[str, str], copies: dict[int, object]) -> nn.Module:
+        """A copy of the chosen option."""
+        return copy_module(self.options[choices[self.key]], copies)
+
     def extra_repr(self) -> str:
         """The key, for the printed network."""
         return repr(self.key)
 
 
+def nothing_active(kind: str, key: str) -> ArchitectureError:
+    """The error of running a network outside of any mode."""
+    return ArchitectureError(
+        f"{kind} {key!r} has nothing active: run the network inside `with space.activate(arch):` "
+        "or `with space.mix(weights):`, or run `space.derive(arch)`"
+    )
+
+
+def met(conditions: Conditions, choices: Mapping[str, str]) -> bool:
+    """Whether a part of a network under these conditions exists where these options are chosen."""
+    return all(choices[key] in options for key, options in conditions)
+
+
 def walk(module: nn.Module, name: str = "", conditions: Conditions = ()) -> Iterator[tuple[str, nn.Module, Conditions]]:
-    """Yields every module inside a network, outer before inner, with its qualified name and conditions."""
+    """Yields every module that architectures contain, outer before inner, with its qualified name and conditions."""
     yield name, module, conditions
-    if isinstance(module, Choice):
-        children = [
-            (f"options.{option}", child, (*conditions, (module.key, option)))
-            for option, child in module.options.items()
-        ]
+    if isinstance(module, Deciding):
+        parts = module.parts()
     else:
-        children = [(child_name, child, conditions) for child_name, child in module.named_children()]
-    for child_name, child, held in children:
-        yield from walk(child, f"{name}.{child_name}" if name else child_name, held)
+        parts = ((child_name, child, ()) for child_name, child in module.named_children())
+    for part_name, part, held in parts:
+        yield from walk(part, f"{name}.{part_name}" if name else part_name, (*conditions, *held))

@@ -1,16 +1,16 @@
-"""What a network costs: parameters, multiply-accumulates, measured latency."""
+"""What a network costs: parameters, multiply-accumulates, activations, measured latency."""
 
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Self, final
 
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Cost", "Latency", "count", "count_modules", "latency"]
+__all__ = ["Cost", "Latency", "count", "count_layer", "count_outputs", "evaluating", "image_for", "latency"]
 
 
 @final
@@ -23,13 +23,17 @@ class Cost:
         macs: multiply-accumulates for one image: convolutions and linear layers, an addition of a bias counted as
             one each; batch norm, activations, pooling and additions of feature maps are not counted. This is the
             convention of the NAS-Bench-201 tables (there named FLOPs).
+        activations: activation memory in elements, for one image: the sizes of the outputs of all convolutions and
+            linear layers, summed (Radosavovic et al. 2020, arXiv 2003.13678, sec. 3.3). Training keeps about these
+            for the backward pass, at 4 bytes each in float32 and 2 in bfloat16; inference needs a fraction of them.
     """
 
     params: int
     macs: int
+    activations: int = 0
 
     def __add__(self, other: Self) -> Self:
-        return type(self)(self.params + other.params, self.macs + other.macs)
+        return type(self)(self.params + other.params, self.macs + other.macs, self.activations + other.activations)
 
 
 @final
@@ -49,25 +53,34 @@ class Latency:
 
 
 def count(network: nn.Module, image_size: int) -> Cost:
-    """Counts the parameters of a network and the multiply-accumulates of a forward pass of one RGB image.
+    """Counts the parameters of a plain network, and the work and activations of a forward pass of one RGB image.
 
     Args:
         network: takes float32 ``(batch, 3, image_size, image_size)``.
         image_size: height and width in pixels.
     """
-    params = sum(parameter.numel() for parameter in network.parameters())
-    return Cost(params, sum(count_modules(network, image_size).values()))
+    total = Cost(sum(parameter.numel() for parameter in network.parameters()), 0)
+    layers = dict(network.named_modules())
+    for name, outputs in count_outputs(network, image_size).items():
+        total += replace(count_layer(layers[name], outputs), params=0)
+    return total
 
 
-def count_modules(network: nn.Module, image_size: int) -> dict[str, int]:
-    """Multiply-accumulates of one RGB image by the qualified name of each convolution and linear layer that ran."""
-    macs: dict[str, int] = {}
+def count_layer(layer: nn.Module, outputs: int) -> Cost:
+    """The cost of one plain layer that gives ``outputs`` numbers for an image."""
+    params = sum(parameter.numel() for parameter in layer.parameters(recurse=False))
+    if not isinstance(layer, nn.Conv2d | nn.Linear):
+        return Cost(params, 0)
+    return Cost(params, outputs * (layer.weight[0].numel() + (layer.bias is not None)), outputs)
+
+
+def count_outputs(network: nn.Module, image_size: int) -> dict[str, int]:
+    """Numbers put out for one RGB image, by the qualified name of each convolution and linear layer that ran."""
+    outputs: dict[str, int] = {}
 
     def hook_of(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
         def hook(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-            weight = module.get_parameter("weight")
-            per_output = weight[0].numel() + (getattr(module, "bias", None) is not None)
-            macs[name] = macs.get(name, 0) + output.numel() * per_output
+            outputs[name] = outputs.get(name, 0) + output.numel()
 
         return hook
 
@@ -77,12 +90,12 @@ def count_modules(network: nn.Module, image_size: int) -> dict[str, int]:
         if isinstance(module, nn.Conv2d | nn.Linear)
     ]
     try:
-        with _evaluating(network), torch.no_grad():
-            network(_image(network, image_size))
+        with evaluating(network), torch.no_grad():
+            network(image_for(network, image_size))
     finally:
         for handle in handles:
             handle.remove()
-    return macs
+    return outputs
 
 
 def latency(network: nn.Module, image_size: int, *, repeats: int = 30, warmup: int = 5) -> Latency:
@@ -94,9 +107,9 @@ def latency(network: nn.Module, image_size: int, *, repeats: int = 30, warmup: i
         repeats: timed passes.
         warmup: passes before them that are not timed.
     """
-    image = _image(network, image_size)
+    image = image_for(network, image_size)
     times = []
-    with _evaluating(network), torch.inference_mode():
+    with evaluating(network), torch.inference_mode():
         for _ in range(warmup + repeats):
             start = time.perf_counter()
             network(image)
@@ -107,12 +120,13 @@ def latency(network: nn.Module, image_size: int, *, repeats: int = 30, warmup: i
     return Latency(median=quarters[1], spread=quarters[2] - quarters[0], repeats=repeats)
 
 
-def _image(network: nn.Module, size: int) -> Tensor:
+def image_for(network: nn.Module, size: int) -> Tensor:
+    """A black RGB image on the device that holds the network."""
     return torch.zeros(1, 3, size, size, device=next(network.parameters()).device)
 
 
 @contextmanager
-def _evaluating(network: nn.Module) -> Iterator[None]:
+def evaluating(network: nn.Module) -> Iterator[None]:
     """Evaluation mode, so that a pass leaves no trace in running statistics; each module's mode is restored."""
     modes = [(module, module.training) for module in network.modules()]
     network.eval()

@@ -8,7 +8,7 @@ from typing import final
 from tailornas.errors import ArchitectureError
 from tailornas.types import Architecture
 
-__all__ = ["Grammar", "from_json", "to_json"]
+__all__ = ["Grammar", "Group", "from_json", "to_json"]
 
 
 def to_json(arch: Architecture) -> str:
@@ -38,6 +38,20 @@ def from_json(text: str) -> Architecture:
 
 @final
 @dataclass(frozen=True)
+class Group:
+    """Decisions that random methods draw, change and inherit together.
+
+    Args:
+        keys: the decisions.
+        options: their admissible joint options, each in the order of the keys.
+    """
+
+    keys: tuple[str, ...]
+    options: tuple[tuple[str, ...], ...]
+
+
+@final
+@dataclass(frozen=True)
 class Grammar:
     """What a space knows about its architectures beyond their decisions; the defaults know nothing.
 
@@ -51,6 +65,10 @@ class Grammar:
         valid: whether the architecture is worth building at all.
         to_text: the space's own text form; must not start with a brace.
         from_text: reads it; raises :class:`~tailornas.errors.ArchitectureError` with the position of a mistake.
+        sizing: decisions that set the sizes of feature maps, an input resolution for example: the costs of the others
+            add up under each of their options.
+        groups: decisions that are admissible in some combinations only, too few to be found by chance. A decision in
+            no group is one of its own. Architectures outside of them can be built all the same, but are never drawn.
     """
 
     simplify: Callable[[Architecture], Architecture] = lambda arch: arch
@@ -59,3 +77,5 @@ class Grammar:
     valid: Callable[[Architecture], bool] = lambda arch: True
     to_text: Callable[[Architecture], str] = to_json
     from_text: Callable[[str], Architecture] = from_json
+    sizing: tuple[str, ...] = ()
+    groups: tuple[Group, ...] = ()

@@ -1,5 +1,7 @@
 """The NAS-Bench-201 search space (Dong & Yang 2020, arXiv 2001.00326)."""
 
+from collections.abc import Iterator, Sequence
+from itertools import product
 from typing import final
 
 import torch
@@ -14,7 +16,16 @@ from tailornas.spaces.operations import AvgPool, Identity, Node, ReLUConvBN, Zer
 from tailornas.spaces.space import SearchSpace
 from tailornas.types import Architecture
 
-__all__ = ["NASBench201", "cell_edges", "nasbench201"]
+__all__ = [
+    "NASBench201",
+    "all_cells",
+    "cell_edges",
+    "cell_from_nodes",
+    "cell_from_operations",
+    "cell_nodes",
+    "cell_operations",
+    "nasbench201",
+]
 
 OPERATIONS = ("none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3")
 EDGES = ((0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3))
@@ -97,14 +108,14 @@ class NASBench201(Backbone):
 
     Args:
         channels: of the first stage.
-        cells: in each stage.
+        cells_per_stage: cells in each stage.
         classes: outputs of the head.
     """
 
-    def __init__(self, channels: int, cells: int, classes: int) -> None:
+    def __init__(self, channels: int, cells_per_stage: int, classes: int) -> None:
         super().__init__(4 * channels, classes)
         self.stem = nn.Sequential(nn.Conv2d(3, channels, 3, padding=1, bias=False), nn.BatchNorm2d(channels))
-        stages = [[Cell(width) for _ in range(cells)] for width in (channels, 2 * channels, 4 * channels)]
+        stages = [[Cell(width) for _ in range(cells_per_stage)] for width in (channels, 2 * channels, 4 * channels)]
         self.cells = nn.Sequential(*stages[0], Reduction(channels), *stages[1], Reduction(2 * channels), *stages[2])
         self.bn = nn.BatchNorm2d(4 * channels)
 
@@ -114,18 +125,18 @@ class NASBench201(Backbone):
 
 
 def nasbench201(
-    *, generator: torch.Generator, channels: int = 16, cells: int = 5, classes: int = 10
+    *, generator: torch.Generator, channels: int = 16, cells_per_stage: int = 5, classes: int = 10
 ) -> SearchSpace[NASBench201]:
     """Builds the space of 15,625 cells with its supernet.
 
     Args:
         generator: draws the supernet's weights.
         channels: C of the paper, of the first of three stages.
-        cells: N of the paper, cells in each stage. All cells share their decisions.
+        cells_per_stage: N of the paper. All cells share their decisions.
         classes: outputs of the linear head.
     """
     with torch.random.fork_rng(devices=[]):  # constructors draw from the global generator
-        network = NASBench201(channels, cells, classes)
+        network = NASBench201(channels, cells_per_stage, classes)
     initialise(network, generator)
     return SearchSpace(network, GRAMMAR)
 
@@ -133,6 +144,59 @@ def nasbench201(
 def cell_edges(arch: Architecture) -> list[tuple[int, int, str]]:
     """The cell as ``(from node, to node, operation)``, absent edges included, in the order of decisions."""
     return [(source, target, arch[key]) for (source, target), key in zip(EDGES, DECISIONS, strict=True)]
+
+
+def cell_operations(arch: Architecture) -> tuple[str, ...]:
+    """The six operations by name, in the order of decisions: 0->1, 0->2, 1->2, 0->3, 1->3, 2->3."""
+    return tuple(operation for _, _, operation in cell_edges(arch))
+
+
+def cell_nodes(arch: Architecture) -> tuple[tuple[tuple[str, int], ...], ...]:
+    """The published code's genotype: for each node after the input its ``(operation, from node)`` pairs."""
+    edges = cell_edges(arch)
+    return tuple(
+        tuple((operation, source) for source, target, operation in edges if target == node) for node in (1, 2, 3)
+    )
+
+
+def cell_from_operations(operations: Sequence[str]) -> Architecture:
+    """The inverse of :func:`cell_operations`.
+
+    Raises:
+        ArchitectureError: not six operations of the space.
+    """
+    if len(operations) != len(DECISIONS):
+        raise ArchitectureError(
+            f"NAS-Bench-201 cell of {len(operations)} operations: expected {len(DECISIONS)}, of the edges "
+            f"{', '.join(DECISIONS)}"
+        )
+    for key, operation in zip(DECISIONS, operations, strict=True):
+        if operation not in OPERATIONS:
+            raise ArchitectureError(
+                f"NAS-Bench-201 cell, edge {key}: expected one of {', '.join(OPERATIONS)}, got {operation!r}"
+            )
+    return Architecture(tuple(zip(DECISIONS, operations, strict=True)))
+
+
+def cell_from_nodes(nodes: Sequence[Sequence[tuple[str, int]]]) -> Architecture:
+    """The inverse of :func:`cell_nodes`; the pairs of a node may come in any order.
+
+    Raises:
+        ArchitectureError: a node has not one edge from each earlier node, or an operation is not in the space.
+    """
+    ordered = [sorted(node, key=lambda pair: pair[1]) for node in nodes]
+    sources = [[source for _, source in node] for node in ordered]
+    if sources != [[0], [0, 1], [0, 1, 2]]:
+        raise ArchitectureError(
+            f"NAS-Bench-201 cell whose nodes have edges from {sources}: expected [[0], [0, 1], [0, 1, 2]]"
+        )
+    return cell_from_operations([operation for node in ordered for operation, _ in node])
+
+
+def all_cells() -> Iterator[Architecture]:
+    """All 15,625 architectures, the last decision changing fastest."""
+    for operations in product(OPERATIONS, repeat=len(DECISIONS)):
+        yield Architecture(tuple(zip(DECISIONS, operations, strict=True)))
 
 
 def _canonical(arch: Architecture) -> str:

@@ -1,5 +1,6 @@
 """The operations that cells choose from, and how networks are initialised."""
 
+import math
 from typing import final
 
 import torch
@@ -95,12 +96,13 @@ class ReLUConvBN(nn.Module):
         outputs: channels out.
         kernel: odd kernel size; the padding keeps the image size.
         stride: 2 halves the image, an odd size rounded up.
+        affine: whether the batch norm has a scale and a shift.
     """
 
-    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1) -> None:
+    def __init__(self, inputs: int, outputs: int, kernel: int, stride: int = 1, *, affine: bool = True) -> None:
         super().__init__()
         self.conv = nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
-        self.bn = nn.BatchNorm2d(outputs)
+        self.bn = nn.BatchNorm2d(outputs, affine=affine)
 
     def forward(self, node: Node) -> Tensor:
         """Returns ``(batch, outputs, height / stride, width / stride)``, a new tensor."""
@@ -111,10 +113,10 @@ class ReLUConvBN(nn.Module):
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Draws all weights anew, and only from ``generator``; running statistics of batch norms are forgotten.
 
-    Convolutions: Kaiming normal with fan-out for ReLU (arXiv 1502.01852, sec. 2.2). Batch norms: scale 1, shift 0.
-    Linear layers, and biases of convolutions: uniform within ±1/√inputs, PyTorch's own default. Any other module that
-    owns parameters draws them by its ``reset_parameters``, for which PyTorch's generator is seeded from ``generator``
-    and afterwards put back.
+    Convolutions: Kaiming normal with the fan-out of a group for ReLU (arXiv 1502.01852, sec. 2.2). Batch norms: scale
+    1, shift 0. Linear layers, and biases of convolutions: uniform within ±1/√inputs, PyTorch's own default. Any other
+    module that owns parameters draws them by its ``reset_parameters``, for which PyTorch's generator is seeded from
+    ``generator`` and afterwards put back.
 
     Raises:
         ArchitectureError: a module owns parameters and has no ``reset_parameters``.
@@ -125,7 +127,8 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             weight = torch.empty(module.weight.shape, device=generator.device)
             bound = weight[0].numel() ** -0.5
             if isinstance(module, nn.Conv2d):
-                nn.init.kaiming_normal_(weight, mode="fan_out", nonlinearity="relu", generator=generator)
+                fan_out = weight[:, 0].numel() // module.groups  # torch's own kaiming_normal_ forgets the groups
+                weight.normal_(0, math.sqrt(2) / math.sqrt(fan_out), generator=generator)
             else:
                 weight.uniform_(-bound, bound, generator=generator)
             module.weight.data.copy_(weight)

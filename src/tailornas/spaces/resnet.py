@@ -10,10 +10,11 @@ from torch import Tensor, nn
 
 from tailornas.errors import ConfigError
 from tailornas.spaces.cost import Cost, count
+from tailornas.spaces.elastic import ElasticBatchNorm2d, ElasticConv2d, Number
 from tailornas.spaces.network import Backbone
 from tailornas.spaces.operations import initialise
 
-__all__ = ["DEPTHS", "CifarResNet", "cifar_resnet", "nearest_resnet"]
+__all__ = ["DEPTHS", "BasicBlock", "CifarResNet", "cifar_resnet", "nearest_resnet"]
 
 DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 """Depths that :func:`nearest_resnet` considers."""
@@ -21,27 +22,39 @@ DEPTHS = (8, 14, 20, 32, 44, 56, 110)
 
 @final
 class BasicBlock(nn.Module):
-    """Two 3 × 3 convolutions and a shortcut without parameters: strided, extra channels zero (option A).
+    """Two convolutions and a shortcut without parameters: strided, extra channels zero (option A).
 
     Args:
         inputs: channels in.
-        outputs: channels out.
+        outputs: channels out, at least ``inputs``.
         stride: 2 halves the image, an odd size rounded up.
+        kernel: odd kernel size of both convolutions.
     """
 
-    def __init__(self, inputs: int, outputs: int, stride: int) -> None:
+    def __init__(self, inputs: Number, outputs: Number, stride: int, kernel: Number = 3) -> None:
         super().__init__()
-        self.conv1 = nn.Conv2d(inputs, outputs, 3, stride, padding=1, bias=False)
-        self.bn1 = nn.BatchNorm2d(outputs)
-        self.conv2 = nn.Conv2d(outputs, outputs, 3, padding=1, bias=False)
-        self.bn2 = nn.BatchNorm2d(outputs)
+        self.stride = stride
+        self.conv1, self.bn1 = _convolution(inputs, outputs, kernel, stride), _batch_norm(outputs)
+        self.conv2, self.bn2 = _convolution(outputs, outputs, kernel, 1), _batch_norm(outputs)
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps ``(batch, inputs, height, width)`` to ``(batch, outputs, height / stride, width / stride)``."""
-        stride, extra = self.conv1.stride[0], self.conv1.out_channels - self.conv1.in_channels
-        shortcut = F.pad(x[:, :, ::stride, ::stride], (0, 0, 0, 0, 0, extra)) if extra else x
         y: Tensor = self.bn2(self.conv2(F.relu_(self.bn1(self.conv1(x)))))
-        return F.relu_(y.add_(shortcut))
+        if self.stride > 1:
+            x = x[:, :, :: self.stride, :: self.stride]
+        if y.shape[1] > x.shape[1]:
+            x = F.pad(x, (0, 0, 0, 0, 0, y.shape[1] - x.shape[1]))
+        return F.relu_(y.add_(x))
+
+
+def _convolution(inputs: Number, outputs: Number, kernel: Number, stride: int) -> nn.Conv2d:
+    if isinstance(inputs, int) and isinstance(outputs, int) and isinstance(kernel, int):
+        return nn.Conv2d(inputs, outputs, kernel, stride, padding=kernel // 2, bias=False)
+    return ElasticConv2d(inputs, outputs, kernel, stride=stride)
+
+
+def _batch_norm(features: Number) -> nn.BatchNorm2d:
+    return nn.BatchNorm2d(features) if isinstance(features, int) else ElasticBatchNorm2d(features)
 
 
 @final
@@ -61,6 +74,7 @@ class CifarResNet(Backbone):
         self.bn = nn.BatchNorm2d(channels)
         blocks = (depth - 2) // 6
         widths = [channels] + [width for width in (channels, 2 * channels, 4 * channels) for _ in range(blocks)]
+        self.last_block = f"blocks.{3 * blocks - 1}"
         self.blocks = nn.Sequential(*(BasicBlock(i, o, stride=1 if i == o else 2) for i, o in pairwise(widths)))
 
     def features(self, x: Tensor) -> Tensor:

@@ -62,6 +62,11 @@ class SecondStageConfig(BaseModel):
                 )
         if self.name == "tau_norm" and self.tau > 1:
             raise ConfigError(f"tau of tau_norm must be in [0, 1] and is {self.tau}: 1 makes all rows equally long")
+        if self.name == "lws" and LOSSES[self.loss].head == "cosine":
+            raise ConfigError(
+                f"second stage 'lws' scales a linear head but the loss {self.loss!r} expects cosines: choose another "
+                "loss, or the second stage 'crt'"
+            )
         return self
 
     def check_trained_head(self, head: str) -> None:

@@ -97,10 +97,12 @@ class TrainConfig(BaseModel):
 
     @property
     def title(self) -> str:
-        """What people read: ``mixup + balanced_softmax``, ``ldam + drw``."""
+        """What people read: ``mixup + balanced_softmax``, ``ldam + drw``, ``cross_entropy + auto weights``."""
+        weights = "own" if isinstance(self.class_weights, tuple) else self.class_weights
         parts = {
             self.mix.name: "none",
             self.loss: None,
+            f"{weights} weights": "None weights",
             self.resolved_schedule.name: "none",
             self.sampler: "instance",
             self.resolved_head: "cosine" if LOSSES[self.loss].head == "cosine" else "linear",

@@ -1,0 +1,40 @@
+"""The page on one network, trained without a search, as one HTML file that needs nothing else."""
+
+from tailornas.report.figures import by_size
+from tailornas.report.page import render_template, stage_times
+from tailornas.report.sections import Section, class_section, confusion_section, recall_section, training_section
+from tailornas.report.style import FOUND, TEST
+from tailornas.report.summary import result, summarize_one
+from tailornas.report.values import NetworkReport
+
+__all__ = ["network_sections", "render_network"]
+
+
+def render_network(report: NetworkReport) -> str:
+    """Returns the page as HTML text, to be written as UTF-8; safe as :func:`tailornas.report.render` is."""
+    network = report.network
+    classes = network["metrics"]["per_class"]
+    return render_template(
+        "network.html.j2",
+        title=report.title,
+        report=report,
+        result=result(network),
+        summary=summarize_one(network),
+        sections=network_sections(report),
+        classes=[classes[i] for i in by_size([entry["train"] for entry in classes])],
+        stages=stage_times(report.seconds),
+    )
+
+
+def network_sections(report: NetworkReport) -> list[Section]:
+    """All figures of ``report`` in the page's order."""
+    metrics = report.network["metrics"]
+    return [
+        class_section(report.data),
+        recall_section(metrics),
+        training_section(
+            ("First stage: the network", report.train_log, FOUND),
+            ("Second stage: its head, the rest frozen", report.head_log, TEST),
+        ),
+        confusion_section(metrics, report.network["name"]),
+    ]

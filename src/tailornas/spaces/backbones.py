@@ -1,0 +1,116 @@
+"""Backbones by name: CIFAR ResNets, timm's models and architectures of search spaces; and weights from files."""
+
+import re
+from pathlib import Path
+from typing import final
+
+import torch
+from pydantic import BaseModel, ConfigDict, Field
+from torch import Tensor
+
+from tailornas.errors import CheckpointError, ConfigError, UnknownNameError
+from tailornas.spaces.build import SPACES, SpaceConfig, build_space, space_config
+from tailornas.spaces.network import Backbone
+from tailornas.spaces.resnet import cifar_resnet
+from tailornas.spaces.weights import read_weights
+
+__all__ = ["BackboneConfig", "build_backbone", "load_weights"]
+
+KNOWN = ("resnet20", "resnet32", "resnet44", "resnet56", "timm:NAME", "SPACE:ARCHITECTURE", "the folder of a search")
+
+
+@final
+class BackboneConfig(BaseModel):
+    """Which network is trained, and from which weights."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    name: str = Field(
+        "resnet32", description="resnet20, resnet32, resnet44, resnet56, timm:NAME, or SPACE:ARCHITECTURE"
+    )
+    weights: str | None = Field(
+        None, description="first weights: a file, or online for those that timm publishes; none: new ones"
+    )
+
+
+def build_backbone(
+    config: BackboneConfig, space: SpaceConfig | None, image_size: int, classes: int, generator: torch.Generator
+) -> Backbone:
+    """Builds a backbone by name, with a linear head.
+
+    Args:
+        config: its name and weights.
+        space: parameters of the space, for an architecture.
+        image_size: height and width in pixels of the images it will see.
+        classes: outputs of the head.
+        generator: draws the weights.
+
+    Raises:
+        UnknownNameError: no such backbone.
+        ConfigError: a depth that no CIFAR ResNet has, or settings that belong to another kind of backbone.
+        ArchitectureError: the architecture is malformed.
+        CheckpointError: the file cannot be read, or holds another network.
+    """
+    network = _new(config, space, image_size, classes, generator)
+    if config.weights not in (None, "online"):
+        load_weights(network, Path(config.weights))
+    return network
+
+
+def load_weights(network: Backbone, path: Path) -> None:
+    """Puts the weights of a file into ``network``, in place; the head stays new where the file's does not fit.
+
+    Args:
+        network: any backbone.
+        path: safetensors by the suffix, else what ``torch.save`` wrote of a state dict. Names are this network's, as a
+            run writes them, or for timm's models timm's.
+
+    Raises:
+        CheckpointError: the file cannot be read, or holds another network; nothing is changed then.
+    """
+    found, own = network.own_names(read_weights(path)), network.state_dict()
+    body = [name for name in own if not name.startswith("head.")]
+    missing = [name for name in body if name not in found]
+    beyond = [name for name in found if name not in own and not name.startswith("head.")]
+    for problem, names in (("lacks", missing), ("has, beyond this network's,", beyond)):
+        if names:
+            more = f" and {len(names) - 1} more" if len(names) > 1 else ""
+            raise CheckpointError(f"{path} {problem} {names[0]!r}{more}: expected weights of the same backbone")
+    for name in body:
+        if found[name].shape != own[name].shape:
+            raise CheckpointError(
+                f"{path}: {name!r} is {tuple(found[name].shape)}, expected {tuple(own[name].shape)}: expected weights "
+                "of the same backbone"
+            )
+    kept: dict[str, Tensor] = {name: found[name] for name in body}
+    head = {name: tensor for name, tensor in found.items() if name.startswith("head.")}
+    if {n: t.shape for n, t in head.items()} == {n: t.shape for n, t in own.items() if n.startswith("head.")}:
+        kept.update(head)
+    network.load_state_dict(kept, strict=False)
+
+
+def _new(
+    config: BackboneConfig, space: SpaceConfig | None, image_size: int, classes: int, generator: torch.Generator
+) -> Backbone:
+    if space is not None and config.name.startswith(f"{space.name}:"):  # a user's own is called FILE.py:Class
+        kind, rest = space.name, config.name.removeprefix(f"{space.name}:")
+    else:
+        kind, _, rest = config.name.partition(":")
+    if config.weights == "online" and kind != "timm":
+        raise ConfigError(f"only timm's models have weights online, not {config.name!r}: give a file")
+    if kind in SPACES or (space is not None and kind == space.name):
+        settings = space or space_config(kind, {})
+        if settings.name != kind:
+            raise ConfigError(f"the backbone is of the space {kind!r} but the section 'space' is of {settings.name!r}")
+        built = build_space(settings, classes, generator, image_size)
+        return settings.network(built, built.from_text(rest), classes, generator)
+    if space is not None:
+        raise ConfigError(f"the backbone {config.name!r} is of no search space: leave the section 'space' out")
+    if kind == "timm":
+        # Imported here: timm takes a second, and most networks are not its.
+        from tailornas.spaces.timm_backbone import timm_backbone
+
+        return timm_backbone(rest, image_size, classes, generator=generator, online=config.weights == "online")
+    if (depth := re.fullmatch(r"resnet(\d+)", config.name)) is not None:
+        return cifar_resnet(int(depth[1]), classes, generator=generator)
+    raise UnknownNameError("backbone", config.name, KNOWN)

@@ -1,0 +1,282 @@
+"""Second stages: the heads by hand, features that stay as they are, and what is refused before anything is trained."""
+
+import copy
+import math
+from typing import Any
+from unittest.mock import create_autospec
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from tailornas.data import SAMPLERS, AugmentConfig, Batches, DataConfig, Dataset, ordered, prepare
+from tailornas.errors import ConfigError, DataError, TailorNASError
+from tailornas.heads import CosineHead, LWSHead
+from tailornas.seeding import generator
+from tailornas.spaces import Backbone, CifarResNet, cifar_resnet
+from tailornas.training import (
+    DeviceConfig,
+    SecondStageConfig,
+    TrainConfig,
+    make_fabric,
+    predict,
+    replace_head,
+    second_stage,
+)
+from tailornas.types import ClassCounts, Detached, Stage
+
+FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
+BF16 = make_fabric(DeviceConfig(accelerator="cpu", precision="bf16"))
+COUNTS = ClassCounts((8, 2))
+
+
+class Colours(Backbone):
+    """The features of an image are its mean colours."""
+
+    def __init__(self) -> None:
+        super().__init__(3, 2)
+        assert isinstance(self.head, nn.Linear)
+        with torch.no_grad():
+            self.head.weight.copy_(torch.tensor([[2.0, 3.0, 6.0], [0.0, 0.0, -0.5]]))
+            self.head.bias.copy_(torch.tensor([1.0, -1.0]))
+
+    def features(self, x: Tensor) -> Tensor:
+        return x.mean((2, 3))
+
+
+def colours(*rows: list[float]) -> Tensor:
+    """Images ``(n, 3, 2, 2)``, each of one colour."""
+    return torch.tensor(rows)[:, :, None, None].expand(-1, -1, 2, 2)
+
+
+def replaced(network: Backbone | None = None, counts: ClassCounts = COUNTS, seed: int = 0, **settings: Any) -> Backbone:
+    network = network or Colours()
+    replace_head(network, counts, SecondStageConfig.model_validate(settings), seed)
+    return network
+
+
+@pytest.mark.parametrize(
+    ("tau", "rows"),
+    [
+        (1.0, [[2 / 7, 3 / 7, 6 / 7], [0.0, 0.0, -1.0]]),
+        (0.5, [[2 / 7**0.5, 3 / 7**0.5, 6 / 7**0.5], [0.0, 0.0, -(0.5**0.5)]]),
+        (0.0, [[2.0, 3.0, 6.0], [0.0, 0.0, -0.5]]),
+    ],
+)
+def test_tau_normalisation_by_hand(tau: float, rows: list[list[float]]) -> None:
+    head = replaced(name="tau_norm", tau=tau).head
+    assert isinstance(head, nn.Linear)
+    assert head.bias is None
+    torch.testing.assert_close(head.weight.detach(), torch.tensor(rows))
+
+
+@pytest.mark.parametrize("tau", [1.0, 0.5, 2.0])
+@pytest.mark.parametrize("bias", [True, False])
+def test_logit_adjustment_by_hand(tau: float, bias: bool) -> None:
+    network = Colours()
+    if not bias:
+        weight = network.head.get_parameter("weight").detach()
+        network.head = nn.Linear(3, 2, bias=False)
+        network.head.weight.data.copy_(weight)
+    logits = replaced(network, name="logit_adjustment", tau=tau)(colours([1.0, 1.0, 1.0]))
+    plain = (12.0, -1.5) if bias else (11.0, -0.5)
+    assert logits.tolist()[0] == pytest.approx([plain[0] - tau * math.log(0.8), plain[1] - tau * math.log(0.2)])
+
+
+def test_the_trained_head_is_left_as_it_was() -> None:
+    for name in ("tau_norm", "logit_adjustment", "lws"):
+        network = Colours()
+        head, before = network.head, copy.deepcopy(network.head.state_dict())
+        assert replaced(network, name=name).head is not head
+        assert all(torch.equal(tensor, before[key]) for key, tensor in head.state_dict().items())
+
+
+def test_learnable_scales_begin_with_what_was_trained_and_are_all_that_is_learned() -> None:
+    network, images = Colours(), colours([1.0, 2.0, 3.0], [-1.0, 0.0, 1.0])
+    before = network(images)
+    assert isinstance(replaced(network, name="lws").head, LWSHead)
+    assert torch.equal(network(images), before)
+    assert [(name, p.shape) for name, p in network.head.named_parameters()] == [("scales", torch.Size([2]))]
+    network.head.get_parameter("scales").data.copy_(torch.tensor([0.5, 3.0]))
+    torch.testing.assert_close(network(images), before * torch.tensor([0.5, 3.0]))
+
+
+def test_no_second_stage_changes_nothing() -> None:
+    network = Colours()
+    head, before = network.head, copy.deepcopy(network.state_dict())
+    replaced(network, name="none")
+    second_stage(FABRIC, network, Never(), [], COUNTS, SecondStageConfig(), seed=0, stage=Detached())
+    assert network.head is head
+    assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
+
+
+class Never:
+    """Batches of a second stage that is to train nothing."""
+
+    def __len__(self) -> int:
+        raise AssertionError("nothing is trained")
+
+    def epoch(self, index: int, epochs: int) -> Any:
+        raise AssertionError("nothing is trained")
+
+
+@pytest.mark.parametrize("fabric", [FABRIC, BF16])
+def test_nearest_class_means_by_hand(fabric: Any) -> None:
+    settings = SecondStageConfig(name="ncm")
+    network = replaced(name="ncm")
+    batches = [
+        (colours([1.0, 0.0, 0.0], [0.0, 4.0, 0.0]), torch.tensor([0, 1])),
+        (colours([3.0, 2.0, 0.0]), torch.tensor([0])),
+    ]
+    second_stage(fabric, network, Never(), batches, COUNTS, settings, seed=0, stage=Detached())
+    # Means (2, 1, 0) and (0, 4, 0).
+    assert network.head.get_parameter("weight").tolist() == [[2.0, 1.0, 0.0], [0.0, 4.0, 0.0]]
+    assert network.head.get_parameter("bias").tolist() == [-2.5, -8.0]
+    assert network(colours([1.0, 2.0, 0.0], [0.9, 2.6, 5.0])).argmax(1).tolist() == [0, 1]
+
+
+def test_nearest_class_means_need_an_image_of_every_class() -> None:
+    network, settings = replaced(name="ncm"), SecondStageConfig(name="ncm")
+    batches = [(colours([1.0, 0.0, 0.0]), torch.tensor([0]))]
+    with pytest.raises(DataError, match="images of each of 2 classes"):
+        second_stage(FABRIC, network, Never(), batches, COUNTS, settings, seed=0, stage=Detached())
+
+
+def test_a_new_head_comes_from_the_seed_and_belongs_to_its_loss() -> None:
+    first, again, other = (replaced(name="crt", seed=seed).head for seed in (0, 0, 1))
+    assert isinstance(first, nn.Linear)
+    assert torch.equal(first.weight, again.get_parameter("weight"))
+    assert not torch.equal(first.weight, other.get_parameter("weight"))
+    assert not torch.equal(first.weight, Colours().head.get_parameter("weight"))
+    cosine = replaced(name="crt", loss="ldam").head
+    assert isinstance(cosine, CosineHead)
+    assert cosine.scale == 1.0
+
+
+@pytest.fixture(scope="module")
+def digits() -> Dataset:
+    return prepare(DataConfig(data="digits", imbalance_factor=50), seed=0)
+
+
+def network_for(digits: Dataset) -> CifarResNet:
+    """Random features, normalised by the statistics of the digits: enough for a head to learn something."""
+    network = cifar_resnet(8, 10, generator=generator(0, "network"), channels=8)
+    with torch.no_grad():
+        for images, _ in ordered(digits.train, 64, digits.normalization, FABRIC.device):
+            network(images)
+    return network
+
+
+def fitted(digits: Dataset, network: Backbone, settings: SecondStageConfig, stage: Stage | None = None) -> Backbone:
+    sampler, device = SAMPLERS[settings.sampler], FABRIC.device
+    augment = AugmentConfig(flip=False)
+    batches = Batches(digits.train, 64, digits.normalization, augment, sampler, 0, "train-head", device)
+    counts = digits.train.counts
+    replace_head(network, counts, settings, seed=0)
+    second_stage(FABRIC, network, batches, [], counts, settings, seed=0, stage=stage or Detached())
+    return network
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        SecondStageConfig(name="crt", epochs=2),
+        SecondStageConfig(name="lws", epochs=2),
+        SecondStageConfig(name="crt", epochs=1, loss="ldam", sampler="square_root"),
+    ],
+)
+def test_features_stay_as_they_are_to_the_last_bit(digits: Dataset, settings: SecondStageConfig) -> None:
+    network, other = network_for(digits), network_for(digits)
+    before = copy.deepcopy(network.state_dict())
+    replace_head(other, digits.train.counts, settings, seed=0)
+    start = other.head.state_dict()
+    fitted(digits, network, settings)
+    for name, tensor in network.state_dict().items():
+        if not name.startswith("head."):
+            assert torch.equal(tensor, before[name]), name
+    moved = {name for name, tensor in network.head.state_dict().items() if not torch.equal(tensor, start[name])}
+    assert moved == {"crt": set(start), "lws": {"scales"}}[settings.name]
+
+
+def test_a_head_trained_on_balanced_batches_knows_rare_classes_better(digits: Dataset) -> None:
+    network = network_for(digits)
+    rare = {}
+    for sampler in ("instance", "class_balanced"):
+        fitted(digits, network, SecondStageConfig(name="crt", epochs=4, sampler=sampler))
+        logits, labels = predict(FABRIC, network, ordered(digits.test, 256, digits.normalization, FABRIC.device))
+        rare[sampler] = (logits.argmax(1) == labels)[labels >= 7].float().mean()
+    assert rare["class_balanced"] > rare["instance"] + 0.1
+
+
+def test_an_interrupted_second_stage_ends_with_the_same_bits(digits: Dataset) -> None:
+    settings = SecondStageConfig(name="crt", epochs=2, loss="seql", loss_settings={"rare": 0.1})
+    stage = create_autospec(Stage, instance=True)
+    stage.restore.return_value = None
+    stage.overdue.return_value = False
+    whole = fitted(digits, network_for(digits), settings, stage).state_dict()
+
+    def keep_and_interrupt(state: dict[str, Any]) -> None:
+        stage.restore.return_value = copy.deepcopy(state)
+        raise KeyboardInterrupt
+
+    stage.save.side_effect = keep_and_interrupt
+    with pytest.raises(KeyboardInterrupt):
+        fitted(digits, network_for(digits), settings, stage)
+    assert stage.restore.return_value["epoch"] == 1
+    stage.save.side_effect = None
+    resumed = fitted(digits, network_for(digits), settings, stage).state_dict()
+    assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
+
+
+def test_divergence_names_the_key_of_the_second_stage(digits: Dataset) -> None:
+    settings = SecondStageConfig.model_validate(
+        {"name": "crt", "epochs": 1, "optimizer": {"learning_rate": 1e30, "clip_norm": None}}
+    )
+    with pytest.raises(TailorNASError, match=r"lower train\.second_stage\.optimizer\.learning_rate"):
+        fitted(digits, network_for(digits), settings)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "crt", "loss": "lmad"}, "unknown loss 'lmad': expected one of "),
+        ({"name": "crt", "sampler": "uniform"}, "unknown sampler 'uniform': expected one of class_balanced"),
+        ({"name": "crt", "loss_settings": {"gamma": 2.0}}, "loss 'cross_entropy', setting 'gamma'"),
+        ({"name": "crt", "tau": 0.5}, "second stage 'crt' does not use 'tau' and got 0.5: leave it out"),
+        ({"name": "tau_norm", "epochs": 3}, "second stage 'tau_norm' does not use 'epochs' and got 3"),
+        ({"name": "ncm", "sampler": "instance"}, "second stage 'ncm' does not use 'sampler'"),
+        ({"tau": 0.5}, "second stage 'none' does not use 'tau'"),
+        ({"name": "tau_norm", "tau": 1.5}, r"tau of tau_norm must be in \[0, 1\] and is 1.5"),
+        ({"name": "lws", "loss": "ldam"}, "second stage 'lws' scales a linear head but the loss 'ldam' expects cosin"),
+    ],
+)
+def test_settings_that_do_not_belong_together(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        SecondStageConfig.model_validate(settings)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["lws", "tau_norm", "logit_adjustment"])
+@pytest.mark.parametrize("first", [{"loss": "ldam"}, {"loss": "ce", "head": "etf"}])
+def test_what_works_on_a_linear_head_refuses_another(name: str, first: dict[str, str]) -> None:
+    message = f"second stage '{name}' works on a linear head but the head is '{first.get('head', 'cosine')}'"
+    with pytest.raises(ConfigError, match=message) as caught:
+        TrainConfig.model_validate({**first, "second_stage": {"name": name}})
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("name", ["crt", "ncm"])
+def test_a_new_head_may_follow_any_other(name: str) -> None:
+    assert TrainConfig.model_validate({"loss": "ldam", "second_stage": {"name": name}}).title == f"ldam + drw + {name}"
+
+
+def test_adjusted_logits_are_those_of_the_published_formula() -> None:
+    """The softmax of adjusted logits is that of the trained one, divided by the priors."""
+    network = Colours()
+    images = colours([0.1, 0.2, -0.3])
+    before = F.softmax(network(images), dim=1)
+    balanced = before / torch.tensor([0.8, 0.2])
+    torch.testing.assert_close(
+        F.softmax(replaced(network, name="logit_adjustment")(images), dim=1), balanced / balanced.sum()
+    )
