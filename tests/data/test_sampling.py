@@ -90,7 +90,7 @@ def test_every_sampler_keeps_length_and_quota(name: str, sizes: list[int], progr
     assert (positions.dtype, positions.shape) == (torch.int64, labels.shape)
     assert torch.equal(positions, SAMPLERS[name](labels, counts, seeded(seed), progress))
     present = sum(size > 0 for size in sizes)
-    roots = sum(size**0.5 for size in sizes)
+    roots, inverses = sum(size**0.5 for size in sizes), sum(1 / size for size in sizes if size)
     drawn = labels[positions].bincount(minlength=len(sizes)).tolist()
     for size, count in zip(sizes, drawn, strict=True):
         even = counts.total / present if size else 0
@@ -99,6 +99,7 @@ def test_every_sampler_keeps_length_and_quota(name: str, sizes: list[int], progr
             "class_balanced": even,
             "square_root": counts.total * size**0.5 / roots,
             "progressive": (1 - progress) * size + progress * even,
+            "reversed": counts.total / size / inverses if size else 0,
         }[name]
         assert abs(count - expected) <= 1.001
     for label, size in enumerate(sizes):

@@ -34,19 +34,23 @@ def class_recalls(found: Metrics, baseline: Metrics | None = None) -> go.Figure:
     """
     sizes = [c["train"] for c in found["per_class"]]
     places = side_by_side(sizes, 1 if baseline is None else 2)
-    name = "" if baseline is None else "found network"
-    traces = _recalls(found["per_class"], [marks[0] for marks in places], name, FOUND, "circle")
-    if baseline is not None:
-        right = [marks[1] for marks in places]
-        traces = [*_recalls(baseline["per_class"], right, "baseline", BASELINE, "diamond"), *traces]
-    ends = log10(min(marks[0] for marks in places)), log10(max(marks[-1] for marks in places))
+    left, right = [marks[0] for marks in places], [marks[-1] for marks in places]
+    legend: dict[str, Any]
+    if baseline is None:
+        traces = _recalls(found["per_class"], left, "", FOUND, "circle")
+        legend = {"showlegend": False, "margin": {"t": 10}}
+    else:
+        traces = [
+            *_recalls(baseline["per_class"], right, "baseline", BASELINE, "diamond"),
+            *_recalls(found["per_class"], left, "found network", FOUND, "circle"),
+        ]
+        legend = {"legend": {"traceorder": "reversed"}}
+    ends = log10(min(left)), log10(max(right))
     margin = 0.03 * (ends[1] - ends[0])
     return figure(
         traces,
         height=440,
-        showlegend=baseline is not None,
-        legend={"traceorder": "reversed"},
-        margin={"t": 10 if baseline is None else 36},
+        **legend,
         xaxis={
             **count_axis(sizes),
             "range": [ends[0] - margin, ends[1] + margin],
@@ -182,7 +186,7 @@ def _recalls(classes: Sequence[ClassRecall], places: Sequence[float], name: str,
             "visible": intervals,
         },
         hovertext=[
-            f"<b>{label(entry['name'])}</b>{name and ', '}{name}<br>recall {percent(recall)} "
+            f"<b>{label(entry['name'])}</b>{name and f', {name}'}<br>recall {percent(recall)} "
             f"(95% interval {percent(low)} to {percent(high)})<br>"
             f"{entry['train']:,} training images, {entry['n']:,} test images"
             for _, entry, recall, low, high in shown
