@@ -218,7 +218,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
         r".*imbalance_factor 100000 leaves class \d with 0 of its .*",
     ),
     "unknown profile": (lambda here: ["--profile", "log"], r"data\.profile: .*'exp', 'step' or 'as-is', got 'log'"),
-    "unknown space": (lambda here: ["--space", "darts"], r"unknown space 'darts': expected one of nasbench201"),
+    "unknown space": (lambda here: ["--space", "dart"], r"unknown space 'dart': expected one of FILE\.py:Class, darts, .*"),
     "unknown loss": (lambda here: ["--loss", "lmad"], r"unknown loss 'lmad': expected one of .*ldam.*"),
     "unknown method": (lambda here: ["--method", "random"], r"method: .*'imb-nas', got 'random'"),
     "unknown init": (lambda here: ["--init", "random"], r"train\.init: .*'inherit', got 'random'"),

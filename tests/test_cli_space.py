@@ -79,11 +79,18 @@ def test_cost_of_published_networks() -> None:
     assert (costs["params"], costs["macs"]) == (802_426, 113_951_370)
     costs = read("cost", "nats-size", "--arch", "8:8:8:8:8")
     assert (costs["params"], costs["macs"]) == (11_714, 4_481_114)
-    darts = ["cost", "darts", "--arch", "FairDARTS_a", "--set", "channels=36", "--set", "cells=20"]
-    costs = read(*darts)
+    costs = read("cost", "darts", "--arch", "FairDARTS_a", "--set", "channels=36", "--set", "cells=20")
     # The multiply-accumulates of the convolutions, 371,450,880, and those of the head.
     assert (costs["params"], costs["macs"]) == (2_360_782, 371_450_880 + 4_330)
-    assert read(*darts, "--set", "auxiliary=true")["params"] > costs["params"]
+
+
+def test_the_auxiliary_head_counts_as_parameters_only() -> None:
+    without, costs = (
+        read("cost", "darts", "--arch", "DARTS_V2", *SMALL["darts"], "--set", f"auxiliary={flag}")
+        for flag in ("false", "true")
+    )
+    assert costs["params"] > without["params"]
+    assert costs["macs"] == without["macs"]
 
 
 def test_cost_depends_on_classes_and_image_size() -> None:

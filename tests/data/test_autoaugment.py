@@ -65,6 +65,11 @@ def published(image: Tensor, name: str, level: int | None, sign: int) -> Tensor:
     return output
 
 
+def equal(one: Tensor, other: Tensor) -> bool:
+    """But for one level of 255: torchvision's strengths are float32 and results are cut, not rounded, to whole levels."""
+    return int((one.int() - other.int()).abs().max()) <= 1
+
+
 @pytest.mark.parametrize("size", [32, 28])
 @pytest.mark.parametrize(("name", "level"), USED)
 def test_operations_do_what_the_published_ones_do(
@@ -76,7 +81,7 @@ def test_operations_do_what_the_published_ones_do(
     made = autoaugment(images, seeded())
     directed = PUBLISHED._AUGMENTATION_SPACE[NAMES[name]][1] and level != 0
     hits = {
-        sign: [torch.equal(one, published(image, name, level, sign)) for image, one in zip(images, made, strict=True)]
+        sign: [equal(one, published(image, name, level, sign)) for image, one in zip(images, made, strict=True)]
         for sign in ((1, -1) if directed else (1,))
     }
     assert all(map(any, zip(*hits.values(), strict=True)))

@@ -94,7 +94,7 @@ def train(
     assignments: Assignments = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train one network on a long-tailed dataset, and measure it.
+    """Train one network on a long-tailed dataset, measure it, and report.
 
     By default as results on the long-tailed CIFARs are published; started again with the same options, it goes on
     where it ended.
@@ -107,11 +107,15 @@ def train(
 
     resolved = read_config(StandaloneConfig, config, assignments or (), configuration_flags(context))
     folder = out or default_folder(resolved.data, resolved.backbone.name, resolved.train.title)
+    command = shlex.join(["tailornas", *sys.argv[1:]])
     console = make_console(TRAIN_STAGES, quiet=quiet)
     try:
-        trained = train_network(resolved, folder, console, started=process_start())
+        trained = train_network(resolved, folder, console, command=command, started=process_start())
     except KeyboardInterrupt:
-        typer.echo(f"stopped; to go on where it ended: {shlex.join(['tailornas', *sys.argv[1:]])}", err=True)
+        typer.echo(f"stopped; to go on where it ended: {command}", err=True)
         raise typer.Exit(130) from None
-    console.table("Result", ("", trained.network["name"]), trained.rows, summary=True)
+    rows = [row for part in trained.summary.values() for row in part]
+    console.table("Result", ("", trained.network["name"]), rows, summary=True)
+    console.note(trained.result.sentence, summary=True)
+    console.note(f"report   {trained.report}", summary=True)
     console.note(f"weights  {trained.weights}", summary=True)

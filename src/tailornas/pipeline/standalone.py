@@ -1,19 +1,19 @@
-"""Training one network on a long-tailed dataset, without a search."""
+"""The whole job without a search: one network, trained on a long-tailed dataset, and its report."""
 
 import re
 from dataclasses import dataclass, replace
 from hashlib import sha256
 from pathlib import Path
-from typing import final
+from typing import cast, final
 
 from tailornas.config import RunConfig, StandaloneConfig, read_config, to_toml
-from tailornas.data import prepare
+from tailornas.data import Dataset, prepare
 from tailornas.errors import ConfigError
 from tailornas.methods import Fitting, TrainPlan, check_training, evaluate, make_contender
 from tailornas.methods import train as train_contender
 from tailornas.pipeline.networks import network_values, weights_path
-from tailornas.report import Network, summarize
-from tailornas.runs import Console, RunFolder, read_json
+from tailornas.report import Data, LogLine, Network, NetworkReport, Verdict, render_network, result, summarize_one
+from tailornas.runs import Console, RunFolder, environment, read_json
 from tailornas.search import Limits
 from tailornas.seeding import generator
 from tailornas.spaces import BackboneConfig, SpaceConfig, build_backbone, identify
@@ -31,27 +31,36 @@ class Trained:
     """What the training of one network came to.
 
     Args:
+        report: path of the report.
         weights: path of its weights.
         network: the network, its costs and its test metrics.
     """
 
+    report: Path
     weights: Path
     network: Network
 
     @property
-    def rows(self) -> list[tuple[str, str]]:
-        """What people read: label and value."""
-        parts = summarize(self.network, self.network).values()
-        return [(row.label, row.found) for rows in parts for row in rows]
+    def summary(self) -> dict[str, list[tuple[str, str]]]:
+        """The network in numbers: label and value, in parts."""
+        return summarize_one(self.network)
+
+    @property
+    def result(self) -> Verdict:
+        """How it does on the test split."""
+        return result(self.network)
 
 
-def train(config: StandaloneConfig, out: Path, console: Console, *, started: float | None = None) -> Trained:
-    """Trains a network on all images of the target that are not test, and measures the last epoch's on the test split.
+def train(
+    config: StandaloneConfig, out: Path, console: Console, *, command: str, started: float | None = None
+) -> Trained:
+    """Trains a network on all images of the target that are not test, and measures and reports the last epoch's.
 
     Args:
         config: everything that can be told.
         out: the run folder; an earlier start is gone on with.
         console: where progress is shown.
+        command: the shell command that repeats the training, for the report.
         started: the ``time.monotonic()`` from which time counts; None: now.
 
     Raises:
@@ -92,8 +101,39 @@ def train(config: StandaloneConfig, out: Path, console: Console, *, started: flo
         assert config.train.epochs is not None
         plan = TrainPlan(config.train.epochs)
         evaluate(fitting, plan, train_contender(fitting, plan, contender))
-        weights = weights_path(folder, "train", config.train)
-        return Trained(weights, network_values(folder, "train", config.train, backbone.weights or "scratch"))
+        trained = network_values(folder, "train", config.train, backbone.weights or "scratch")
+        report = _report(config, folder, target, trained, command)
+        return Trained(
+            report=folder.write("report.html", render_network(report)),
+            weights=weights_path(folder, "train", config.train),
+            network=trained,
+        )
+
+
+def _report(
+    config: StandaloneConfig, folder: RunFolder, target: Dataset, trained: Network, command: str
+) -> NetworkReport:
+    """Gathers what the stages left in the run folder."""
+    # All images that are not test were trained on, so that no selection split is left to speak of.
+    data = {
+        **target.values(),
+        "train_counts": list(target.fit.counts),
+        "selection_counts": None,
+        "unscored": [],
+    }
+    second = config.train.second_stage.name != "none"
+    return NetworkReport(
+        title=f"{trained['name']} on {target.source}",
+        command=command,
+        config_toml=to_toml(config),
+        data=cast(Data, data),
+        network=trained,
+        environment=environment(),
+        seconds=folder.seconds,
+        notes=folder.notes,
+        train_log=cast(list[LogLine], folder.logs("train")),
+        head_log=cast(list[LogLine], folder.logs("train-head")) if second else [],
+    )
 
 
 def _found(backbone: BackboneConfig, space: SpaceConfig | None) -> tuple[BackboneConfig, SpaceConfig | None]:

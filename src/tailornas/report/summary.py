@@ -17,7 +17,7 @@ class Verdict:
     """How a network does on the test split, or who of two does better, as one sentence in two parts.
 
     Args:
-        outcome: the winner, or ``noise`` where the difference is too small to name one; None where there is one network.
+        outcome: the winner, or ``noise`` where the difference is too small to name one; None of a network alone.
         claim: the sentence up to its colon.
         evidence: the rest: the numbers.
     """

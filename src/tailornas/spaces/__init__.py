@@ -18,6 +18,8 @@ from tailornas.spaces.build import (
 )
 from tailornas.spaces.choice import Choice
 from tailornas.spaces.cost import Cost, Latency, count, latency
+from tailornas.spaces.darts import darts, genotype_of
+from tailornas.spaces.darts_network import DARTSNetwork, darts_network
 from tailornas.spaces.elastic import (
     Dimension,
     ElasticBatchNorm2d,
@@ -53,6 +55,7 @@ __all__ = [
     "CifarResNet",
     "Cost",
     "DARTSConfig",
+    "DARTSNetwork",
     "Dimension",
     "ElasticBatchNorm2d",
     "ElasticConv2d",
@@ -82,8 +85,11 @@ __all__ = [
     "compare",
     "count",
     "current",
+    "darts",
+    "darts_network",
     "draw",
     "elastic_resnet",
+    "genotype_of",
     "identify",
     "initialise",
     "is_weights",

@@ -143,7 +143,8 @@ def nasbench201(
 
 def cell_edges(arch: Architecture) -> list[tuple[int, int, str]]:
     """The cell as ``(from node, to node, operation)``, absent edges included, in the order of decisions."""
-    return [(source, target, arch[key]) for (source, target), key in zip(EDGES, DECISIONS, strict=True)]
+    options = dict(arch.choices)
+    return [(source, target, options[key]) for (source, target), key in zip(EDGES, DECISIONS, strict=True)]
 
 
 def cell_operations(arch: Architecture) -> tuple[str, ...]:

@@ -1,6 +1,7 @@
 """Training one network on the long-tailed target: on its own, or as the last stage of a search and its baseline."""
 
-from typing import Self, final
+from collections.abc import Callable
+from typing import Any, Self, final
 
 import torch
 from lightning_fabric import Fabric
@@ -23,6 +24,7 @@ from tailornas.losses import (
     weights_at,
 )
 from tailornas.seeding import generator
+from tailornas.spaces import DARTSNetwork
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
 from tailornas.training.objective import check_objective
 from tailornas.training.second_stage import SecondStageConfig
@@ -60,6 +62,8 @@ class TrainConfig(BaseModel):
         False, description="bilateral-branch training (BBN), of a network twice from its last block on"
     )
     second_stage: SecondStageConfig = SecondStageConfig()
+    drop_path: float = Field(0.0, ge=0, lt=1, description="DARTS networks: edges dropped at the end; rises from 0")
+    auxiliary: float = Field(0.4, ge=0, description="DARTS networks with an auxiliary head: weight of its loss")
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=2e-4)
 
     @model_validator(mode="after")
@@ -149,20 +153,39 @@ def train(
         seed: what blending, and a loss that draws random numbers, draw them from.
         stage: checkpoints, log and progress.
         compiled: run the network through ``torch.compile``.
+
+    Raises:
+        ConfigError: paths are to be dropped in a network that has none.
+        DivergenceError: a loss was not finite.
     """
-    forward = torch.compile(network) if compiled else network
+    cells = network if isinstance(network, DARTSNetwork) else None
+    if settings.drop_path and cells is None:
+        raise ConfigError(
+            f"train.drop_path drops edges of cells and {type(network).__name__} has none: leave it out, or train an "
+            "architecture of the space 'darts'"
+        )
+    has_auxiliary = cells is not None and cells.auxiliary is not None
+    outputs: Callable[[Tensor], Any] = cells.forward_with_auxiliary if cells is not None and has_auxiliary else network
+    forward = torch.compile(outputs) if compiled else outputs
     schedule, weighting = settings.resolved_schedule, settings.weighting
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
         loss.generator = generator(seed, "loss", at.step)
         if isinstance(network, TwoBranchNetwork):
             return two_branch_loss(network, loss, images, labels, at.progress)
+        if cells is not None and settings.drop_path:
+            # Linear in time, as in the published code of DARTS.
+            cells.drop_path(settings.drop_path * at.progress, generator(seed, "drop path", at.step))
         weights = weights_at(schedule, weighting, counts, at.progress, fabric.device)
         mixed = mix(settings.mix, images, labels, generator(seed, "mix", at.step), counts)
-        if mixed is not None:
-            return mixed_loss(loss, forward(mixed.images), mixed, weights)
-        value: Tensor = loss(forward(images), labels, weights)
-        return value
+
+        def value(logits: Tensor) -> Tensor:
+            return loss(logits, labels, weights) if mixed is None else mixed_loss(loss, logits, mixed, weights)
+
+        logits = forward(images if mixed is None else mixed.images)
+        if has_auxiliary:
+            return value(logits[0]) + settings.auxiliary * value(logits[1])
+        return value(logits)
 
     key = "train.optimizer.learning_rate"
     return fit(fabric, network, step, batches, epochs=epochs, optimizer=settings.optimizer, stage=stage, key=key)
