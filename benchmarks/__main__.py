@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 
 HERE = Path(__file__).parent
-BENCHMARKS = ("supernet_step", "input_pipeline", "memory", "spaces", "toolbox")
+BENCHMARKS = ("supernet_step", "input_pipeline", "memory", "spaces", "latency_table", "toolbox")
 
 
 def main() -> None:

@@ -15,7 +15,8 @@ from PIL import Image
 from sklearn.datasets import load_digits
 
 from tailornas import __version__
-from tailornas.cli import default_folder, main
+from tailornas.cli import main
+from tailornas.cli.options import default_folder
 from tailornas.config import RunConfig
 from tailornas.data import DataConfig
 
@@ -136,7 +137,8 @@ def test_every_option_sets_its_key(shell: Shell, configured: dict[str, Any]) -> 
             "limits": {"macs": 15_000_000, "params": 300_000, "latency_ms": 2.5},
             "method": "imb-nas",
             "space": {"name": "nasbench201"},
-            "train": {"loss": "focal", "init": "inherit"},
+            "train": {"loss": "focal"},
+                "init": "inherit",
             "seed": 7,
         }
     )
@@ -183,7 +185,7 @@ def test_interrupted_while_it_starts(shell: Shell, monkeypatch: pytest.MonkeyPat
     ],
 )
 def test_the_default_folder_is_named_for_the_data(data: DataConfig, folder: str) -> None:
-    assert default_folder(RunConfig(data=data)) == Path("runs") / folder
+    assert default_folder(data) == Path("runs") / folder
 
 
 MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
@@ -218,10 +220,13 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
         r".*imbalance_factor 100000 leaves class \d with 0 of its .*",
     ),
     "unknown profile": (lambda here: ["--profile", "log"], r"data\.profile: .*'exp', 'step' or 'as-is', got 'log'"),
-    "unknown space": (lambda here: ["--space", "dart"], r"unknown space 'dart': expected one of FILE\.py:Class, darts, .*"),
+    "unknown space": (
+        lambda here: ["--space", "dart"],
+        r"unknown space 'dart': expected one of FILE\.py:Class, darts, .*",
+    ),
     "unknown loss": (lambda here: ["--loss", "lmad"], r"unknown loss 'lmad': expected one of .*ldam.*"),
     "unknown method": (lambda here: ["--method", "random"], r"method: .*'imb-nas', got 'random'"),
-    "unknown init": (lambda here: ["--init", "random"], r"train\.init: .*'inherit', got 'random'"),
+    "unknown init": (lambda here: ["--init", "random"], r"init: .*'inherit', got 'random'"),
     "image size of no pixels": (lambda here: ["--image-size", "0"], r"data\.image_size: .*, got '0'"),
     "seed that is no number": (lambda here: ["--seed", "lucky"], r"seed: .*integer.*, got 'lucky'"),
     "time limit that is none": (

@@ -1,8 +1,11 @@
+from typing import Any
+
 import pytest
 import torch
+from pydantic import ValidationError
 
 from tailornas.errors import ConfigError, DataError
-from tailornas.losses import MixedBatch, build_loss, mixed_loss, mixup, remix
+from tailornas.losses import MixConfig, MixedBatch, build_loss, mix, mixed_loss, mixup, remix
 from tailornas.seeding import generator
 from tailornas.types import ClassCounts
 
@@ -89,3 +92,70 @@ def test_wrong_arguments() -> None:
         remix(IMAGES, TARGETS, generator(0), counts, kappa=0.5)
     with pytest.raises(ConfigError, match=r"tau of remix must be in \[0, 1\] and is 2"):
         remix(IMAGES, TARGETS, generator(0), counts, tau=2)
+
+
+SIZES = ClassCounts((30, 10, 9))
+
+
+@pytest.mark.parametrize(
+    ("settings", "expected"),
+    [
+        ({"name": "mixup"}, {}),
+        ({"name": "mixup", "alpha": 0.2}, {"alpha": 0.2}),
+        ({"name": "remix", "alpha": 0.2, "kappa": 2.0, "tau": 0.7}, {"alpha": 0.2, "kappa": 2.0, "tau": 0.7}),
+    ],
+)
+def test_a_configuration_is_what_it_names(settings: dict[str, Any], expected: dict[str, float]) -> None:
+    made = mix(MixConfig.model_validate(settings), IMAGES, TARGETS, generator(5), SIZES)
+    counts = SIZES.tensor()
+    wanted = (
+        mixup(IMAGES, TARGETS, generator(5), **expected)
+        if settings["name"] == "mixup"
+        else remix(IMAGES, TARGETS, generator(5), counts, **expected)
+    )
+    assert made is not None
+    for name in ("images", "first", "second", "share"):
+        assert torch.equal(getattr(made, name), getattr(wanted, name)), name
+
+
+def test_the_defaults_are_the_usual_ones() -> None:
+    config = MixConfig(name="remix")
+    assert (config.alpha, config.kappa, config.tau) == (1.0, 3.0, 0.5)
+
+
+def test_nothing_is_blended_unless_asked_for() -> None:
+    draws = generator(5)
+    state = draws.get_state()
+    assert mix(MixConfig(), IMAGES, TARGETS, draws, SIZES) is None
+    assert torch.equal(draws.get_state(), state)
+
+
+def test_remix_heeds_the_counts_it_is_given() -> None:
+    """With equal classes it is mixup; no number of one long tail is kept for another."""
+    config, level = MixConfig(name="remix"), ClassCounts((10, 10, 10))
+    plain = mixup(IMAGES, TARGETS, generator(5))
+    for counts, same in ((level, True), (SIZES, False), (level, True)):
+        made = mix(config, IMAGES, TARGETS, generator(5), counts)
+        assert made is not None
+        assert torch.equal(made.share, plain.share) == same
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"name": "cutmix"}, "unknown mix 'cutmix': expected one of mixup, none, remix"),
+        ({"alpha": 0.2}, "mix 'none' does not use 'alpha' and got 0.2: leave it out or choose another mix"),
+        ({"name": "mixup", "kappa": 2.0}, "mix 'mixup' does not use 'kappa' and got 2.0"),
+        ({"name": "mixup", "tau": 0.2}, "mix 'mixup' does not use 'tau' and got 0.2"),
+    ],
+)
+def test_settings_that_do_not_belong_together(settings: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigError, match=message) as caught:
+        MixConfig.model_validate(settings)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("wrong", [{"alpha": 0}, {"kappa": 0.5}, {"tau": 1.5}, {"beta": 1}])
+def test_impossible_settings(wrong: dict[str, float]) -> None:
+    with pytest.raises(ValidationError, match=next(iter(wrong))):
+        MixConfig.model_validate({"name": "remix", **wrong})

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tailornas.report import Candidate, ClassRecall, Data, Group, LogLine, Metrics, Network, Report
+from tailornas.report import Candidate, ClassRecall, Data, Group, LogLine, Metrics, Network, NetworkReport, Report
 
 OPERATIONS = ["none", "skip_connect", "nor_conv_1x1", "nor_conv_3x3", "avg_pool_3x3"]
 EDGES = [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)]
@@ -197,6 +197,30 @@ def make_report(
         "baseline_log": make_log(60, 2.3, 0.25, 7),
     }
     return Report(**(values | changes))
+
+
+def make_network_report(names: list[str] | None = None, *, classes: int = 10, **changes: Any) -> NetworkReport:
+    """The report on one network, made of the found one's values in :func:`make_report`."""
+    searched = make_report(names, classes=classes)
+    values: dict[str, Any] = {
+        "title": "ResNet-32 on CIFAR-10-LT",
+        "command": "tailornas train --data cifar10 --second-stage crt",
+        "config_toml": '[backbone]\nname = "resnet32"\n',
+        "data": {**searched.data, "selection_counts": None},
+        "network": {**searched.found, "name": "ResNet-32", "architecture": "resnet32", "loss": "ldam + drw + crt"},
+        "environment": searched.environment,
+        "seconds": {"train": 192.4, "train-head": 9.0, "evaluate": 1.2},
+        "notes": ["The training of the ResNet-32 ended early."],
+        "train_log": searched.train_log,
+        "head_log": searched.adapt_log,
+    }
+    return NetworkReport(**(values | changes))
+
+
+@pytest.fixture
+def network_reports() -> Callable[..., NetworkReport]:
+    """Builds realistic reports on one network; see :func:`make_network_report`."""
+    return make_network_report
 
 
 @pytest.fixture

@@ -9,9 +9,10 @@ from typing import Literal
 import pytest
 from playwright.sync_api import Browser, ConsoleMessage, Page, expect, sync_playwright
 
-from tailornas.report import Report, render
+from tailornas.report import NetworkReport, Report, render, render_network
 
 MakeReport = Callable[..., Report]
+MakeNetworkReport = Callable[..., NetworkReport]
 
 CHARTS = {
     "fig-classes": 1,
@@ -22,6 +23,20 @@ CHARTS = {
     "fig-training": 4,
     "fig-confusion": 1,
 }
+NETWORK_CHARTS = {"fig-classes": 1, "fig-per-class": 1, "fig-training": 2, "fig-confusion": 1}
+
+HOSTILE = [
+    "</script><script>window.hacked = 1</script>",
+    "<!--<script>",
+    "<b>bold</b>",
+    '<a href="https://example.org">link</a>',
+    "<br><sub>2</sub>",
+    "&lt;i&gt; &amp; &#66;",
+    "$\\alpha$",
+    "%{x} %{customdata}",
+    "{{ 7 * 7 }} {% x %}",
+    '"\' onmouseover="window.hacked = 1',
+]
 
 UNDRAWN = """() => [...document.querySelectorAll(".chart")].flatMap((chart) => {
   const frame = chart.querySelector("svg.main-svg").getBoundingClientRect();
@@ -81,9 +96,10 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
     """Opens a report; at the end fails on any complaint of the browser and on any request but the file."""
     opened: list[Opened] = []
 
-    def open_report(report: Report, width: int, scheme: Literal["light", "dark"] = "light") -> Opened:
+    def open_report(report: Report | NetworkReport, width: int, scheme: Literal["light", "dark"] = "light") -> Opened:
         file = tmp_path / "report.html"
-        file.write_text(render(report), encoding="utf-8")
+        page = render(report) if isinstance(report, Report) else render_network(report)
+        file.write_text(page, encoding="utf-8")
         one = Opened(browser.new_page(viewport={"width": width, "height": 900}, color_scheme=scheme))
         opened.append(one)
 
@@ -104,16 +120,31 @@ def show(browser: Browser, tmp_path: Path) -> Iterator[Callable[..., Opened]]:
         one.page.close()
 
 
-def refuse_defects(page: Page) -> None:
+def refuse_defects(page: Page, charts: dict[str, int] = CHARTS) -> None:
     """Every figure is drawn with marks in it, no text is cut off or overlaps, and the page is not too wide."""
-    assert {figure: page.locator(f"#{figure} .chart").count() for figure in CHARTS} == CHARTS
+    assert {figure: page.locator(f"#{figure} .chart").count() for figure in charts} == charts
     assert page.evaluate(UNDRAWN) == []
-    cell = page.locator("#fig-cell svg.cell")
-    assert cell.locator(".node").count() == 4
-    assert cell.locator(".edge path").count() > 0
+    if "fig-cell" in charts:
+        cell = page.locator("#fig-cell svg.cell")
+        assert cell.locator(".node").count() == 4
+        assert cell.locator(".edge path").count() > 0
     assert page.evaluate(CLIPPED) == []
     assert page.evaluate(OVERLAPPING) == []
     assert page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+
+
+def refuse_markup_on_hover(page: Page, recall_curve: int) -> None:
+    """Every hostile name is shown letter by letter wherever a figure is pointed at."""
+    for number, name in enumerate(HOSTILE):
+        hovered = {
+            "fig-classes": f"[{{curveNumber: 0, pointNumber: {number}}}]",
+            "fig-per-class": f"[{{curveNumber: {recall_curve}, pointNumber: {number}}}]",
+            "fig-confusion": f"{{xval: {number}, yval: {number}}}",
+        }
+        for figure, point in hovered.items():
+            page.evaluate(f"Plotly.Fx.hover(document.querySelector('#{figure} .chart'), {point}, 'xy')")
+            expect(page.locator(f"#{figure} .hoverlayer")).to_contain_text(name)
+    assert page.locator(".chart a, .chart b, .chart sub, .hoverlayer a").count() == 0
 
 
 def test_a_page_is_whole_on_a_screen_a_phone_and_paper(reports: MakeReport, show: Callable[..., Opened]) -> None:
@@ -138,32 +169,32 @@ def test_many_classes_fit_a_phone(reports: MakeReport, show: Callable[..., Opene
 
 
 def test_class_names_are_shown_letter_by_letter(reports: MakeReport, show: Callable[..., Opened]) -> None:
-    names = [
-        "</script><script>window.hacked = 1</script>",
-        "<!--<script>",
-        "<b>bold</b>",
-        '<a href="https://example.org">link</a>',
-        "<br><sub>2</sub>",
-        "&lt;i&gt; &amp; &#66;",
-        "$\\alpha$",
-        "%{x} %{customdata}",
-        "{{ 7 * 7 }} {% x %}",
-        '"\' onmouseover="window.hacked = 1',
-    ]
-    page = show(reports(names), 1200).page
+    page = show(reports(HOSTILE), 1200).page
     refuse_defects(page)
     assert page.evaluate("window.hacked") is None
-    assert page.locator(".chart a, .chart b, .chart sub").count() == 0
-    assert page.locator("#fig-per-class tbody th").all_text_contents() == names
+    assert page.locator("#fig-per-class tbody th").all_text_contents() == HOSTILE
     short = [text for text in page.locator("#fig-classes .ytick text").all_text_contents() if "…" not in text]
-    assert sorted(short) == sorted(name for name in names if len(name) <= 18)
-    for number, name in enumerate(names):
-        hovered = {
-            "fig-classes": f"[{{curveNumber: 0, pointNumber: {number}}}]",
-            "fig-per-class": f"[{{curveNumber: 1, pointNumber: {number}}}]",
-            "fig-confusion": f"{{xval: {number}, yval: {number}}}",
-        }
-        for figure, point in hovered.items():
-            page.evaluate(f"Plotly.Fx.hover(document.querySelector('#{figure} .chart'), {point}, 'xy')")
-            expect(page.locator(f"#{figure} .hoverlayer")).to_contain_text(name)
-    assert page.locator(".hoverlayer a").count() == 0
+    assert sorted(short) == sorted(name for name in HOSTILE if len(name) <= 18)
+    refuse_markup_on_hover(page, recall_curve=1)
+
+
+def test_a_page_on_one_network_is_whole_and_escapes_its_names(
+    network_reports: MakeNetworkReport, show: Callable[..., Opened]
+) -> None:
+    report = network_reports(HOSTILE)
+    report.network["name"] = HOSTILE[0]
+    page = show(report, 1200, "dark").page
+    refuse_defects(page, NETWORK_CHARTS)
+    page.set_viewport_size({"width": 400, "height": 900})
+    expect(page.locator("#fig-per-class .main-svg").first).to_have_attribute("width", "368")
+    refuse_defects(page, NETWORK_CHARTS)
+    assert page.evaluate("window.hacked") is None
+    assert page.locator("#fig-confusion h2").text_content() == f"What {HOSTILE[0]} confuses"
+    assert page.locator("#fig-per-class tbody th").all_text_contents() == HOSTILE
+    refuse_markup_on_hover(page, recall_curve=0)
+
+
+def test_a_page_on_one_network_of_many_classes_fits_a_phone(
+    network_reports: MakeNetworkReport, show: Callable[..., Opened]
+) -> None:
+    refuse_defects(show(network_reports(classes=1000), 400).page, NETWORK_CHARTS)

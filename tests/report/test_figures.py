@@ -1,6 +1,6 @@
 from collections.abc import Callable
 
-from tailornas.report import Report
+from tailornas.report import NetworkReport, Report
 from tailornas.report.figures import by_size, class_counts, training_curve
 
 MakeReport = Callable[..., Report]
@@ -17,6 +17,12 @@ def test_few_classes_are_named_rows_from_the_largest(reports: MakeReport) -> Non
     assert list(drawn.layout.yaxis.ticktext) == ["b", "c", "a"]
     assert list(drawn.data[0].x) == [50, 20, 5]
     assert drawn.layout.xaxis.type == "log"
+
+
+def test_a_split_that_is_not_there_is_not_drawn(network_reports: Callable[..., NetworkReport]) -> None:
+    few, many = (class_counts(network_reports(classes=classes).data) for classes in (10, 100))
+    assert [trace.name for trace in few.data] == [trace.name for trace in many.data] == ["train", "test"]
+    assert few.data[0].hovertext[0] == "<b>airplane</b><br>500 train<br>100 test"
 
 
 def test_nearly_balanced_counts_have_a_linear_axis(reports: MakeReport) -> None:

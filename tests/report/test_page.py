@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 import pytest
 
-from tailornas.report import Report, render
+from tailornas.report import Plan, Report, render
 from tailornas.report.page import stage_times
 from tailornas.report.sections import limits_text, script_json, sections
 
@@ -89,15 +89,13 @@ def test_reading_aids_follow_what_is_drawn(reports: MakeReport, classes: int, ai
     assert ("10 classes next in size share" in aids["fig-confusion"]) == (classes == 1000)
 
 
-def test_planned_and_real_times_stand_side_by_side(reports: MakeReport) -> None:
-    report = reports(
-        plan=[
-            {"stage": "train", "epochs": 1, "images_per_second": 2140.4, "seconds": 60.0},
-            {"stage": "search", "candidates": 1200, "images_per_second": 10.0, "seconds": 5.0},
-        ],
-        seconds={"data": 1.0, "train": 61.0},
-    )
-    rows = [(line.stage, line.plan, line.planned, line.taken) for line in stage_times(report)]
+def test_planned_and_real_times_stand_side_by_side() -> None:
+    plan: list[Plan] = [
+        {"stage": "train", "epochs": 1, "images_per_second": 2140.4, "seconds": 60.0},
+        {"stage": "search", "candidates": 1200, "images_per_second": 10.0, "seconds": 5.0},
+    ]
+    times = stage_times({"data": 1.0, "train": 61.0}, plan)
+    rows = [(line.stage, line.plan, line.planned, line.taken) for line in times]
     assert [tuple(cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row) for row in rows] == [
         ("data", "", "", "1.0 s"),
         ("train", "1 epoch at 2,140 images/s", "1 min 00 s", "1 min 01 s"),

@@ -41,6 +41,18 @@ def test_recalls_have_their_wilson_intervals_and_skip_unscored_classes(reports: 
     )
 
 
+def test_the_recalls_of_one_network_stand_at_their_counts_and_bear_no_name(reports: MakeReport) -> None:
+    metrics = reports(["a", "b"]).found["metrics"]
+    metrics["per_class"][1] = {"name": "b", "train": 5, "n": 10, "recall": 0.5, "low": 0.2, "high": 0.9}
+    drawn = class_recalls(metrics)
+    (points,) = drawn.data
+    assert list(points.x) == pytest.approx([500, 5])
+    assert not drawn.layout.showlegend
+    assert points.hovertext[1] == (
+        "<b>b</b><br>recall 50.0% (95% interval 20.0% to 90.0%)<br>5 training images, 10 test images"
+    )
+
+
 def test_many_classes_get_mean_lines_and_very_many_lose_their_bars(reports: MakeReport) -> None:
     hundred = reports(classes=100)
     drawn = class_recalls(hundred.found["metrics"], hundred.baseline["metrics"])

@@ -3,7 +3,7 @@ from collections.abc import Callable
 import pytest
 
 from tailornas.report import Network, Report
-from tailornas.report.summary import summarize, verdict
+from tailornas.report.summary import result, summarize, summarize_one, verdict
 
 MakeReport = Callable[..., Report]
 
@@ -85,3 +85,31 @@ def test_the_summary_leaves_out_what_was_not_measured(reports: MakeReport) -> No
     assert "AUROC" not in labels
     assert "Latency" not in labels
     assert [label for label in labels if "-shot" in label] == ["Many-shot (3 classes)"]
+
+
+def test_one_network_is_told_with_its_error_and_its_worst_class(reports: MakeReport) -> None:
+    network = scoring(reports(["a", "b", "c"]).found, 0.72, 0.003, "ResNet-32")
+    network["metrics"]["accuracy"] = 0.801
+    for entry, recall in zip(network["metrics"]["per_class"], (0.9, 0.55, None), strict=True):
+        entry["recall"] = recall
+    told = result(network)
+    assert told.outcome is None
+    assert plain(told.sentence) == (
+        "ResNet-32 has 72.0% ± 0.3 balanced accuracy on the test split: its top-1 accuracy is 80.1%, and of the worst "
+        "class, b, it recognises 55.0%."
+    )
+
+
+def test_equally_bad_classes_are_counted_instead_of_named(reports: MakeReport) -> None:
+    network = reports(["a", "b", "c"]).found
+    for entry, recall in zip(network["metrics"]["per_class"], (0.9, 0.0, 0.0), strict=True):
+        entry["recall"] = recall
+    assert result(network).sentence.endswith("and of each of the 2 worst classes it recognises 0.0%.")
+
+
+def test_one_network_has_the_rows_of_the_comparison(reports: MakeReport) -> None:
+    report = reports()
+    compared = summarize(report.found, report.baseline)
+    assert summarize_one(report.found) == {
+        part: [(row.label, row.found) for row in rows] for part, rows in compared.items()
+    }

@@ -82,7 +82,7 @@ def test_an_architecture_of_a_space() -> None:
 def test_an_architecture_of_a_users_own_space(tmp_path: Path) -> None:
     (tmp_path / "own.py").write_text(OWN)
     name = f"{tmp_path / 'own.py'}:Small"
-    network = built(f"{name}:op=b", classes=4, name=name, width=6)
+    network = built(f'{name}:{{"op": "b"}}', classes=4, name=name, width=6)
     assert count(network, 8).params == 6 * 27 + 6 + 4 * 6 + 4
 
 
@@ -239,7 +239,7 @@ def test_files_of_something_else(tmp_path: Path, suffix: str) -> None:
 
 
 def test_a_folder_for_a_file(tmp_path: Path) -> None:
-    with pytest.raises(CheckpointError, match="cannot read the weights .*: Is a directory"):
+    with pytest.raises(CheckpointError, match=r"cannot read the weights .*: Is a directory"):
         read_weights(tmp_path)
 
 

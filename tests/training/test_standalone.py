@@ -8,13 +8,32 @@ from pydantic import ValidationError
 from torch import Tensor, nn
 
 from tailornas.data import SAMPLERS, AugmentConfig, Batches, DataConfig, Dataset, ordered, prepare
-from tailornas.errors import TailorNASError
+from tailornas.errors import DataError, TailorNASError
 from tailornas.heads import build_head
-from tailornas.losses import LOSSES, LongTailLoss, ScheduleConfig, build_loss, effective_number
+from tailornas.losses import (
+    LOSSES,
+    LongTailLoss,
+    ScheduleConfig,
+    build_loss,
+    class_weights,
+    effective_number,
+    mixed_loss,
+    mixup,
+    remix,
+)
 from tailornas.metrics import class_recalls, confusion
 from tailornas.seeding import generator
-from tailornas.training import DeviceConfig, Fitted, OptimizerConfig, TrainConfig, make_fabric, predict, train
-from tailornas.types import Detached, Stage
+from tailornas.training import (
+    DeviceConfig,
+    Fitted,
+    OptimizerConfig,
+    TrainConfig,
+    make_fabric,
+    predict,
+    train,
+    train_sampler,
+)
+from tailornas.types import ClassCounts, Detached, Stage
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 
@@ -45,6 +64,7 @@ def trained(
     settings: TrainConfig,
     epochs: int = 5,
     stage: Stage | None = None,
+    seed: int = 0,
 ) -> Fitted:
     return train(
         FABRIC,
@@ -54,7 +74,7 @@ def trained(
         digits.train.counts,
         settings.model_copy(update={"optimizer": OptimizerConfig()}),
         epochs=epochs,
-        seed=0,
+        seed=seed,
         stage=stage or Detached(),
     )
 
@@ -146,6 +166,16 @@ def test_the_schedule_that_belongs_to_the_loss() -> None:
             "the loss 'class_balanced_focal' has class weights of its own and schedule 'drw' would bring in others",
         ),
         ({"schedule": {"name": "later"}}, "unknown schedule 'later'"),
+        ({"schedule": {"name": "drw", "start": 1.0}}, r"start is a share of training in \[0, 1\) and is 1.0"),
+        ({"schedule": {"name": "drw", "start": -0.1}}, r"start is a share of training in \[0, 1\) and is -0.1"),
+        ({"class_weights": "heavy"}, "unknown weighting 'heavy': expected one of auto"),
+        ({"sampler": "uniform"}, "unknown sampler 'uniform': expected one of class_balanced"),
+        ({"head": "square"}, "unknown head 'square': expected one of cosine"),
+        ({"mix": {"name": "cutmix"}}, "unknown mix 'cutmix'"),
+        (
+            {"loss": "class_balanced_focal", "class_weights": [1.0, 2.0]},
+            r"the loss 'class_balanced_focal' has class weights of its own and class_weights \(1.0, 2.0\) would bring",
+        ),
     ],
 )
 def test_settings_that_contradict_each_other(settings: dict[str, Any], message: str) -> None:
@@ -158,3 +188,203 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], message: 
 def test_impossible_settings(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         TrainConfig.model_validate(wrong)
+
+
+class Recorder(nn.Module):
+    """A network that keeps the images it is shown."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = small_network()
+        self.seen: list[Tensor] = []
+
+    def forward(self, images: Tensor) -> Tensor:
+        self.seen.append(images.detach().clone())
+        output: Tensor = self.network(images)
+        return output
+
+
+def mixing(name: str, **settings: Any) -> TrainConfig:
+    return TrainConfig.model_validate({"loss": "ce", "mix": {"name": name}, **settings})
+
+
+@pytest.mark.parametrize("name", ["mixup", "remix"])
+def test_images_are_blended_step_by_step_by_position(batches: Batches, digits: Dataset, name: str) -> None:
+    """What a step sees hangs on the seed and its number: every step has a proportion of its own."""
+    loss = build_loss("ce", digits.train.counts)
+    plain, mixed, again, other = (Recorder() for _ in range(4))
+    trained(plain, batches, digits, loss, TrainConfig(loss="ce"), epochs=1)
+    for network, seed in ((mixed, 0), (again, 0), (other, 1)):
+        trained(network, batches, digits, loss, mixing(name), epochs=1, seed=seed)
+    shares = []
+    for step, (image, blend) in enumerate(zip(plain.seen, mixed.seen, strict=True)):
+        labels = torch.zeros(len(image), dtype=torch.int64)
+        expected = mixup(image, labels, generator(0, "mix", step))
+        assert torch.equal(blend, expected.images)
+        shares.append(float(expected.share[0]))
+    assert len(set(shares)) == len(batches)
+    assert all(torch.equal(a, b) for a, b in zip(mixed.seen, again.seen, strict=True))
+    assert not torch.equal(mixed.seen[0], other.seen[0])
+
+
+@pytest.mark.parametrize("name", ["mixup", "remix"])
+def test_the_loss_of_blended_images_is_that_of_both_labels(batches: Batches, digits: Dataset, name: str) -> None:
+    """One step: the loss that is logged is the one that is computed by hand from the same draws."""
+    counts = digits.train.counts
+    loss, network = build_loss("balanced_softmax", counts), Recorder()
+    one = digits.train.subset(torch.arange(64))
+    batch = Batches(one, 64, digits.normalization, None, SAMPLERS["instance"], 0, "train", FABRIC.device)
+    settings = mixing(name, loss="balanced_softmax", class_weights="smoothed")
+    images, labels = next(iter(batch.epoch(0, 1)))
+    draws = generator(0, "mix", 0)
+    expected = remix(images, labels, draws, counts.tensor()) if name == "remix" else mixup(images, labels, draws)
+    weights = class_weights("smoothed", counts)
+    with torch.no_grad():
+        value = mixed_loss(loss, small_network()(expected.images), expected, weights)
+    result = trained(network, batch, digits, loss, settings, epochs=1)
+    assert torch.equal(network.seen[0], expected.images)
+    assert result.loss == pytest.approx(float(value), rel=1e-5)
+
+
+def test_mixup_and_class_weights_come_in_together(
+    batches: Batches, digits: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    loss, given = build_loss("ce", digits.train.counts), []
+    weighted = loss.weighted
+
+    def record(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        given.append(weights is not None)
+        return weighted(logits, targets, weights)
+
+    monkeypatch.setattr(loss, "weighted", record)
+    late = mixing("mixup", schedule={"name": "drw", "start": 0.5})
+    trained(small_network(), batches, digits, loss, late, epochs=2)
+    assert given == [False] * 2 * len(batches) + [True] * 2 * len(batches)  # both labels of each step
+
+
+@pytest.mark.parametrize("name", ["mixup", "remix"])
+def test_a_training_with_blended_images_resumes_with_the_same_bits(
+    batches: Batches, digits: Dataset, name: str
+) -> None:
+    stage = create_autospec(Stage, instance=True)
+    stage.restore.return_value = None
+    stage.overdue.return_value = False
+    loss = build_loss("ce", digits.train.counts)
+
+    def start() -> dict[str, Tensor]:
+        network = small_network()
+        trained(network, batches, digits, loss, mixing(name), epochs=2, stage=stage)
+        return network.state_dict()
+
+    def keep_and_interrupt(state: dict[str, Any]) -> None:
+        stage.restore.return_value = copy.deepcopy(state)
+        raise KeyboardInterrupt
+
+    whole = start()
+    stage.save.side_effect = keep_and_interrupt
+    with pytest.raises(KeyboardInterrupt):
+        start()
+    stage.save.side_effect = None
+    resumed = start()
+    assert all(torch.equal(resumed[key], tensor) for key, tensor in whole.items())
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        ("auto", effective_number),
+        ("inverse", lambda counts: class_weights("inverse", counts)),
+        ((3.0, *[1.0] * 9), lambda counts: torch.tensor([3.0, *[1.0] * 9])),
+        (None, lambda counts: None),
+    ],
+)
+def test_class_weights_count_from_the_first_step(
+    batches: Batches, digits: Dataset, monkeypatch: pytest.MonkeyPatch, given: Any, expected: Any
+) -> None:
+    loss, seen = build_loss("ce", digits.train.counts), []
+    weighted = loss.weighted
+
+    def record(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        seen.append(weights)
+        return weighted(logits, targets, weights)
+
+    monkeypatch.setattr(loss, "weighted", record)
+    trained(small_network(), batches, digits, loss, TrainConfig(loss="ce", class_weights=given), epochs=1)
+    wanted = expected(digits.train.counts)
+    assert len(seen) == len(batches)
+    for weights in seen:
+        assert (weights is None) == (wanted is None)
+        if wanted is not None:
+            torch.testing.assert_close(weights, wanted)
+
+
+@pytest.mark.parametrize(
+    ("settings", "weighting"),
+    [
+        ({"loss": "ce"}, None),
+        ({"loss": "ldam"}, "auto"),
+        ({"loss": "ce", "schedule": {"name": "drw"}}, "auto"),
+        ({"loss": "ce", "schedule": {"name": "drw"}, "class_weights": "inverse"}, "inverse"),
+        ({"loss": "ldam", "schedule": {"name": "none"}}, None),
+        ({"loss": "ce", "schedule": {"name": "drs"}}, None),
+        ({"loss": "ce", "class_weights": [1, 2]}, (1.0, 2.0)),
+    ],
+)
+def test_the_weights_that_belong_to_the_schedule(settings: dict[str, Any], weighting: Any) -> None:
+    assert TrainConfig.model_validate(settings).weighting == weighting
+
+
+@pytest.mark.parametrize(
+    ("settings", "head"),
+    [({"loss": "ce"}, "linear"), ({}, "cosine"), ({"loss": "focal", "head": "etf"}, "etf")],
+)
+def test_the_head_that_belongs_to_the_loss(settings: dict[str, Any], head: str) -> None:
+    assert TrainConfig.model_validate(settings).resolved_head == head
+
+
+@pytest.mark.parametrize("head", ["scaled_cosine", "etf"])
+def test_training_with_other_heads_learns(batches: Batches, digits: Dataset, head: str) -> None:
+    network, loss = small_network(head), build_loss("ce", digits.train.counts)
+    result = trained(network, batches, digits, loss, TrainConfig(loss="ce", head=head), epochs=5)
+    assert recalls(network, digits)[0] > 0.9
+    assert result.loss < 1.5  # 2.3 knows nothing
+
+
+@pytest.mark.parametrize(
+    ("schedule", "progress", "name"),
+    [
+        ({"name": "drs", "start": 0.5}, 0.4, "square_root"),
+        ({"name": "drs", "start": 0.5}, 0.5, "class_balanced"),
+        ({"name": "none"}, 1.0, "square_root"),
+    ],
+)
+def test_the_sampler_changes_with_its_schedule(
+    digits: Dataset, schedule: dict[str, Any], progress: float, name: str
+) -> None:
+    settings = TrainConfig.model_validate({"loss": "ce", "sampler": "square_root", "schedule": schedule})
+    labels, counts = digits.train.labels, digits.train.counts
+    order = train_sampler(settings)(labels, counts, generator(1), progress)
+    assert torch.equal(order, SAMPLERS[name](labels, counts, generator(1), progress))
+
+
+@pytest.mark.parametrize(
+    ("settings", "title"),
+    [
+        ({"loss": "ce"}, "cross_entropy"),
+        ({}, "ldam + drw"),
+        ({"loss": "balanced_softmax", "mix": {"name": "mixup"}}, "mixup + balanced_softmax"),
+        ({"loss": "ce", "class_weights": "auto"}, "cross_entropy + auto weights"),
+        ({"loss": "ce", "class_weights": [1, 2]}, "cross_entropy + own weights"),
+        ({"loss": "ce", "sampler": "progressive", "head": "etf"}, "cross_entropy + progressive + etf"),
+        ({"loss": "ce", "two_branch": True}, "cross_entropy + two branches"),
+        ({"loss": "ce", "second_stage": {"name": "crt"}}, "cross_entropy + crt"),
+    ],
+)
+def test_what_people_read(settings: dict[str, Any], title: str) -> None:
+    assert TrainConfig.model_validate(settings).title == title
+
+
+def test_counts_of_other_classes_than_the_network_has(batches: Batches, digits: Dataset) -> None:
+    loss = build_loss("ldam", ClassCounts((5, 3, 1)))
+    with pytest.raises(DataError, match=r"the counts of 3 classes: expected logits \(batch, 3\), got \(64, 10\)"):
+        trained(small_network("cosine"), batches, digits, loss, TrainConfig(), epochs=1)

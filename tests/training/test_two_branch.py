@@ -147,9 +147,7 @@ def test_a_network_that_names_no_last_block_is_refused() -> None:
 
 def test_pairs_hold_a_batch_of_each_sampler(digits: Dataset) -> None:
     batches = paired(digits)
-    plain = Batches(
-        digits.train, 64, digits.normalization, None, SAMPLERS["instance"], 0, "train", torch.device("cpu")
-    )
+    plain = Batches(digits.train, 64, digits.normalization, None, SAMPLERS["instance"], 0, "train", torch.device("cpu"))
     assert len(batches) == len(plain)
     pairs = list(batches.epoch(1, 3))
     for (images, labels), (expected, expected_labels) in zip(pairs, plain.epoch(1, 3), strict=True):

@@ -7,6 +7,7 @@ import typer
 
 from tailornas.cli.data import app as data
 from tailornas.cli.run import run
+from tailornas.cli.space import app as space
 from tailornas.cli.train import train
 from tailornas.errors import TailorNASError
 from tailornas.version import __version__
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 app.command()(run)
 app.command()(train)
+app.add_typer(space)
 app.add_typer(data)
 
 

@@ -59,7 +59,12 @@ def run(
         str | None, typer.Option("--method", metavar="NAME", help="Search method. Default: imb-nas.")
     ] = None,
     space__name: Annotated[
-        str | None, typer.Option("--space", metavar="NAME", help="Search space. Default: nasbench201.")
+        str | None,
+        typer.Option(
+            "--space",
+            metavar="NAME",
+            help="Search space: resnet, nasbench201, nats-size, darts, mobilenet or FILE.py:Class. Default: resnet.",
+        ),
     ] = None,
     train__loss: Loss = None,
     init: Annotated[

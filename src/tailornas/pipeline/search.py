@@ -23,7 +23,16 @@ from tailornas.pipeline.networks import network_values, weights_path
 from tailornas.report import Data, Limits, LogLine, Network, Plan, Report, Row, Verdict, render, summarize, verdict
 from tailornas.runs import Console, RunFolder, environment
 from tailornas.seeding import generator
-from tailornas.spaces import NORMALIZATION, build_space, cell_edges, identify, is_weights, load_published
+from tailornas.spaces import (
+    NORMALIZATION,
+    Backbone,
+    SearchSpace,
+    build_space,
+    cell_edges,
+    identify,
+    is_weights,
+    load_published,
+)
 from tailornas.training import make_fabric
 
 __all__ = ["STAGES", "Outcome", "run"]
@@ -87,14 +96,14 @@ def run(config: RunConfig, out: Path, console: Console, *, command: str, started
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     target = prepare(config.data, config.seed)
     fabric = make_fabric(config.device, target.image_size)
+    # Built, and below filled, before anything is written: a mistake in a file of the user's is told at once.
+    space = build_space(config.space, len(target.classes), generator(config.seed, "check"), target.image_size)
     weights = Path(config.source.data).expanduser() if config.source.data else None
     if weights is not None and is_weights(weights):
         # Its features are of images that are normalized in this way.
         target = replace(target, normalization=NORMALIZATION)
         source = published_source(target, weights)
-        # Read once before anything is computed or written, so that a wrong file is told at once.
-        check = build_space(config.space, len(target.classes), generator(config.seed, "check"), target.image_size)
-        load_published(check.network, weights)
+        load_published(space.network, weights)
     else:
         source = choose_source(target, _named_source(config.source, config.data, target, config.seed))
     with RunFolder.open(out, to_toml(config), console, started=started) as folder:
@@ -122,7 +131,7 @@ def run(config: RunConfig, out: Path, console: Console, *, command: str, started
             compiled=config.device.compile,
         )
         METHODS[config.method](context)
-        report = _report(config, folder, target, source, command)
+        report = _report(config, folder, target, source, space, command)
         return Outcome(
             report=folder.write("report.html", render(report)),
             weights=weights_path(folder, "train", config.train),
@@ -169,11 +178,17 @@ def _introduce(console: Console, folder: RunFolder, target: Dataset, source: Sup
         folder.note(f"Images left out because they cannot be read: {', '.join(target.skipped)}.")
 
 
-def _report(config: RunConfig, folder: RunFolder, target: Dataset, source: SupernetSource, command: str) -> Report:
+def _report(
+    config: RunConfig,
+    folder: RunFolder,
+    target: Dataset,
+    source: SupernetSource,
+    space: SearchSpace[Backbone],
+    command: str,
+) -> Report:
     """Gathers what the stages left in the run folder."""
     search = folder.artifact("search")
     assert search is not None
-    space = build_space(config.space, len(target.classes), generator(config.seed, "report"), target.image_size)
     found = network_values(folder, "train", config.train, "supernet" if config.init == "inherit" else "scratch")
     assert found["architecture"] is not None
     return Report(

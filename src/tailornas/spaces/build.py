@@ -173,7 +173,7 @@ SPACES: dict[str, type[SpaceConfig]] = {
 }
 """Name -> settings."""
 
-DEFAULT_SPACE = "nasbench201"
+DEFAULT_SPACE = "resnet"
 """The space of a run that names none."""
 
 
