@@ -110,9 +110,10 @@ def test_every_option_sets_its_key(shell: Shell, asked: dict[str, Any]) -> None:
         "--augment": "autoaugment",
         "--cutout": "8",
         "--epochs": "7",
+        "--precision": "bf16",
         "--seed": "3",
     }
-    assert shell(*(part for pair in options.items() for part in pair), "--skip-bad") == 130
+    assert shell(*(part for pair in options.items() for part in pair), "--skip-bad", "--compile") == 130
     expected = StandaloneConfig.model_validate(
         {
             "backbone": {"name": "timm:resnet18", "weights": "first.pt"},
@@ -137,10 +138,12 @@ def test_every_option_sets_its_key(shell: Shell, asked: dict[str, Any]) -> None:
             },
             "augment": {"policy": "autoaugment", "cutout": 8},
             "seed": 3,
+            "device": {"precision": "bf16", "compile": True},
         }
     )
     assert asked["config"] == expected
-    assert asked["out"] == Path("runs/cifar10-if50-timm-resnet18-remix-focal-inverse-weights-drw-square-r")
+    method = "remix-focal-inverse-weights-drw-square-root-scaled-cosine-crt"
+    assert asked["out"] == Path(f"runs/cifar10-if50-timm-resnet18-{method}-autoaugment-cutout-8-seed-3")
 
 
 def test_two_branches(shell: Shell, asked: dict[str, Any]) -> None:

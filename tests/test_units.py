@@ -45,7 +45,7 @@ def test_whole_quantities_are_exact(number: int, scale: tuple[str, int]) -> None
 
 @pytest.mark.parametrize("text", ["2.5", "0.0001k", "1.0000001M"])
 def test_a_quantity_that_is_not_whole_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match="expected a whole number, such as 15M or 1.5k"):
+    with pytest.raises(ValueError, match=r"expected a whole number, such as 15M or 1.5k"):
         parse_quantity(text)
 
 

@@ -28,7 +28,9 @@ class SourceConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    data: str | None = Field(None, description="dataset name or path, or a published supernet's file; none: from the target's own data")
+    data: str | None = Field(
+        None, description="dataset name or path, or a published supernet's file; none: from the target's own data"
+    )
     data_dir: Path | None = Field(None, description="folder with the named dataset's files")
 
 
@@ -83,6 +85,16 @@ class StandaloneConfig(BaseModel):
         ),
     )
     groups: GroupConfig = GroupConfig()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """What tells this training from others on the same data, in words: parts of its folder's name."""
+        special = {
+            "autoaugment": self.augment.policy == "autoaugment",
+            f"cutout {self.augment.cutout}": self.augment.cutout > 0,
+            f"seed {self.seed}": self.seed > 0,
+        }
+        return (self.backbone.name, self.train.title, *(name for name, holds in special.items() if holds))
 
 
 ConfigT = TypeVar("ConfigT", bound=BaseModel)

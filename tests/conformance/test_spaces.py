@@ -2,12 +2,14 @@
 
 from collections.abc import Callable
 from functools import cache
+from itertools import combinations
+from typing import Any, final
 
 import pytest
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from tailornas.errors import ArchitectureError
 from tailornas.spaces import (
@@ -26,6 +28,7 @@ from tailornas.spaces import (
 )
 from tailornas.spaces.choice import Deciding
 from tailornas.spaces.darts import darts
+from tailornas.spaces.mobilenet import mobilenet
 
 
 class Tiny(nn.Module):
@@ -81,12 +84,23 @@ class InvertedResidual(nn.Module):
 
 SPACES: dict[str, Callable[[], SearchSpace[nn.Module]]] = {
     "darts": lambda: darts(generator=seeded(0), channels=4, cells=3, classes=4),
+    "darts-evaluation": lambda: darts(generator=seeded(0), channels=4, cells=3, classes=4, form="evaluation"),
     "elastic": lambda: SearchSpace(Elastic()),
+    "mobilenet": lambda: mobilenet(generator=seeded(0), width=0.125, classes=4),
+    "mobilenet-resolutions": lambda: mobilenet(generator=seeded(0), width=0.125, classes=4, resolutions=(64, 80)),
     "nasbench201": lambda: nasbench201(generator=seeded(0), channels=4, cells_per_stage=1, classes=4),
     "nats_size": lambda: nats_size(generator=seeded(0), classes=4),
     "resnet": lambda: elastic_resnet(generator=seeded(0), channels=4, depths=(1, 2), classes=4),
     "tiny": lambda: SearchSpace(Tiny()),
 }
+
+
+SIZES = {"mobilenet": 128}
+"""Sizes of the images that show everything of a space, other than 8.
+
+MobileNetV3 sees a 32nd of the size last. In 2 x 2 pixels kernels of 3, 5 and 7 are one, so that their weights have no
+gradient; and batch norms over so few numbers make of bfloat16's rounding errors of any size.
+"""
 
 
 def seeded(seed: int) -> torch.Generator:
@@ -99,11 +113,21 @@ def built(name: str) -> SearchSpace[nn.Module]:
 
 
 @pytest.fixture(params=sorted(SPACES))
-def space(request: pytest.FixtureRequest) -> SearchSpace[nn.Module]:
-    return built(request.param)
+def name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
 
 
-def images(size: int = 8, batch: int = 4) -> Tensor:
+@pytest.fixture
+def space(name: str) -> SearchSpace[nn.Module]:
+    return built(name)
+
+
+@pytest.fixture
+def x(name: str) -> Tensor:
+    return images(SIZES.get(name, 8))
+
+
+def images(size: int, batch: int = 4) -> Tensor:
     return torch.randn(batch, 3, size, size, generator=seeded(1))
 
 
@@ -113,9 +137,33 @@ def one_hot(space: SearchSpace[nn.Module], choices: dict[str, str]) -> dict[str,
     }
 
 
-def trained(network: nn.Module) -> dict[str, Tensor]:
-    """Gradients that came, without those of matrices that make kernels smaller: derived networks have none of these."""
-    return {name: p.grad for name, p in network.named_parameters() if p.grad is not None and ".transforms." not in name}
+def gradients(network: nn.Module) -> list[Tensor]:
+    """Those that came, without those of matrices that make kernels smaller: derived networks have none of these."""
+    return [p.grad for name, p in network.named_parameters() if p.grad is not None and ".transforms." not in name]
+
+
+@final
+class Work(TorchDispatchMode):  # type: ignore[no-untyped-call]
+    """Counts multiply-accumulates by the operations that torch runs, whatever module or function asks for them.
+
+    Convolutions with constants are left out: they are poolings.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
+        self.convolutions = self.products = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        output = func(*args, **(kwargs or {}))
+        if func is torch.ops.aten.convolution.default:
+            weight, bias = args[1:3]
+            if weight.requires_grad:
+                self.convolutions += output.numel() * (weight[0].numel() + (bias is not None))
+        elif func in (torch.ops.aten.mm.default, torch.ops.aten.addmm.default):
+            self.products += output.numel() * (args[-1].shape[0] + (len(args) == 3))
+        return output
 
 
 def modes(network: nn.Module) -> list[object]:
@@ -124,33 +172,34 @@ def modes(network: nn.Module) -> list[object]:
     return [decision.active for module in deciding for decision in module.decisions()]
 
 
-def test_a_path_touches_only_the_parameters_of_its_options(space: SearchSpace[nn.Module]) -> None:
+def test_a_path_trains_the_parameters_of_its_options_alone(space: SearchSpace[nn.Module], x: Tensor) -> None:
     source = seeded(2)
-    for _ in range(5):
+    for _ in range(3):
         arch = space.sample(source)
+        network = space.derive(arch)
+        network(x).square().sum().backward()
         space.network.zero_grad()
         with space.activate(arch):
-            space.network(images()).square().sum().backward()
-        touched = trained(space.network)
-        derived = list(space.derive(arch).parameters())
-        assert len(touched) == len(derived)
-        # Of weights that are sliced, what lies outside of the slice has no gradient.
-        assert sum(int(grad.count_nonzero()) for grad in touched.values()) <= sum(p.numel() for p in derived)
+            space.network(x).square().sum().backward()
+        # Of weights that are sliced, the gradient is that of the slice, with nothing outside of it.
+        for path, derived in zip(gradients(space.network), gradients(network), strict=True):
+            assert path.count_nonzero() == derived.count_nonzero()
+            torch.testing.assert_close(path.norm(), derived.norm(), rtol=1e-3, atol=1e-5)
+        assert len(gradients(network)) == len(list(network.parameters()))
         space.network.zero_grad()
 
 
-def test_a_path_convolves_as_much_as_the_derived_network(space: SearchSpace[nn.Module]) -> None:
-    def work(network: nn.Module) -> int:
-        with FlopCounterMode(display=False) as counter:
-            network(images())
-        return int(counter.get_flop_counts()["Global"][torch.ops.aten.convolution])
-
+def test_a_path_does_the_work_that_its_cost_says(space: SearchSpace[nn.Module]) -> None:
     source = seeded(14)
     for _ in range(3):
         arch = space.sample(source)
-        with space.activate(arch):
-            path = work(space.network)
-        assert path == work(space.derive(arch)) > 0
+        network = space.derive(arch)
+        with Work() as derived:
+            network(images(7, batch=2))
+        with Work() as path, space.activate(arch):
+            space.network(images(7, batch=2))
+        assert derived.convolutions + derived.products == 2 * space.cost(arch, 7).macs > 0
+        assert path.convolutions == derived.convolutions  # products make kernels smaller too
 
 
 def test_a_derived_network_is_of_plain_modules(space: SearchSpace[nn.Module]) -> None:
@@ -162,28 +211,32 @@ def test_a_derived_network_is_of_plain_modules(space: SearchSpace[nn.Module]) ->
 
 def test_every_parameter_of_a_derived_network_is_trained(space: SearchSpace[nn.Module]) -> None:
     network = space.derive(space.sample(seeded(3)), weights=False, generator=seeded(0))
-    network(images()).square().sum().backward()
+    network(images(8)).square().sum().backward()
     assert all(p.grad is not None for p in network.parameters())
 
 
-def test_a_path_is_a_mixture_with_weights_one_and_zero(space: SearchSpace[nn.Module]) -> None:
-    source = seeded(4)
-    space.network.eval()
-    for _ in range(5):
+@pytest.mark.parametrize("training", [True, False])
+def test_a_path_is_a_mixture_with_weights_one_and_zero(
+    space: SearchSpace[nn.Module], x: Tensor, training: bool
+) -> None:
+    source, paths = seeded(4), {}
+    space.network.train(training)
+    for _ in range(3):
         arch = space.simplify(space.sample(source))
         with torch.inference_mode():
             with space.activate(arch):
-                path = space.network(images())
+                paths[arch] = path = space.network(x)
             with space.mix(one_hot(space, dict(arch))):
-                mixture = space.network(images())
+                mixture = space.network(x)
         torch.testing.assert_close(mixture, path, rtol=1e-4, atol=1e-4)
+    assert not all(torch.allclose(*pair, rtol=1e-2, atol=1e-2) for pair in combinations(paths.values(), 2))
     space.network.train()
 
 
-def test_gradients_reach_all_mixture_weights(space: SearchSpace[nn.Module]) -> None:
+def test_gradients_reach_all_mixture_weights(space: SearchSpace[nn.Module], x: Tensor) -> None:
     logits = {key: torch.zeros(len(names), requires_grad=True) for key, names in space.decisions.items()}
     with space.mix({key: value.softmax(0) for key, value in logits.items()}):
-        space.network(images()).square().sum().backward()
+        space.network(x).square().sum().backward()
     assert all(value.grad is not None and value.grad.abs().sum() > 0 for value in logits.values())
     space.network.zero_grad()
 
@@ -194,10 +247,10 @@ def test_gradients_reach_all_mixture_weights(space: SearchSpace[nn.Module]) -> N
 def test_a_derived_network_gives_the_same_bits(
     space: SearchSpace[nn.Module], training: bool, half: bool, memory_format: torch.memory_format
 ) -> None:
-    source = seeded(5)
-    x = images().contiguous(memory_format=memory_format)
+    source = seeded(5 + 4 * training + 2 * half + (memory_format is torch.channels_last))
     space.network.to(memory_format=memory_format).train(training)
-    for _ in range(4):
+    for size in (1, 7):
+        x = images(size).contiguous(memory_format=memory_format)
         arch = space.sample(source)
         network = space.derive(arch)
         assert network.training == training
@@ -205,29 +258,35 @@ def test_a_derived_network_gives_the_same_bits(
             derived = network(x)
             with space.activate(arch):
                 path = space.network(x)
-        assert torch.equal(derived, path)
+        assert derived.dtype is (torch.bfloat16 if half else torch.float32)
+        assert torch.equal(derived, path) and derived.isfinite().all()
         derived.float().square().sum().backward()
-    state = {name: value.clone() for name, value in network.state_dict().items()}
-    with torch.no_grad():
-        network.train()(x)
-    assert any(not torch.equal(value, state[name]) for name, value in network.state_dict().items())
+        state = {name: value.clone() for name, value in network.state_dict().items()}
+        with torch.no_grad():
+            network.train()(x)
+        updated = any(not torch.equal(value, state[name]) for name, value in network.state_dict().items())
+        assert updated == any(isinstance(module, nn.BatchNorm2d) for module in network.modules())
     space.network.to(memory_format=torch.contiguous_format).train()
 
 
-def test_mixtures_run_under_autocast(space: SearchSpace[nn.Module]) -> None:
+def test_mixtures_run_under_autocast(space: SearchSpace[nn.Module], x: Tensor) -> None:
     weights = {key: torch.ones(len(names)) / len(names) for key, names in space.decisions.items()}
     with space.mix(weights), torch.inference_mode():
-        exact = space.network(images())
+        exact = space.network(x)
         with torch.autocast("cpu", dtype=torch.bfloat16):
-            rounded = space.network(images())
+            rounded = space.network(x)
     assert rounded.dtype is torch.bfloat16
-    torch.testing.assert_close(rounded.float(), exact, atol=0.1, rtol=0.1)
+    # A bfloat16 has 8 bits: three times the 0.016 that the deepest of the networks, DARTS, was measured to add up to.
+    torch.testing.assert_close(rounded.float(), exact, atol=0.05, rtol=0)
 
 
 def test_activate_puts_back_what_was_active_even_after_an_error(space: SearchSpace[nn.Module]) -> None:
     outer, inner = space.sample(seeded(6)), space.sample(seeded(7))
     with space.activate(outer):
         before = modes(space.network)
+        with space.activate(inner):
+            assert modes(space.network) != before
+        assert modes(space.network) == before
         with pytest.raises(KeyError), space.activate(inner):
             raise KeyError
         assert modes(space.network) == before
@@ -237,7 +296,7 @@ def test_activate_puts_back_what_was_active_even_after_an_error(space: SearchSpa
         assert modes(space.network) == before
     assert set(modes(space.network)) == {None}
     with pytest.raises(ArchitectureError, match="has nothing active"):
-        space.network(images())
+        space.network(images(8))
 
 
 def test_text_round_trip(space: SearchSpace[nn.Module]) -> None:
@@ -249,27 +308,26 @@ def test_text_round_trip(space: SearchSpace[nn.Module]) -> None:
 
 def test_simplify_and_identity_agree(space: SearchSpace[nn.Module]) -> None:
     source = seeded(9)
-    for _ in range(500):
+    for _ in range(200):
         arch = space.sample(source)
         simple = space.simplify(arch)
         assert space.simplify(simple) == simple
         assert space.identity(simple) == space.identity(arch)
         assert space.valid(simple)
-        assert space.cost(simple, 8) == space.cost(arch, 8)
+        assert space.cost(simple, 7) == space.cost(arch, 7)
 
 
-def test_identities_are_those_of_a_space_built_anew(request: pytest.FixtureRequest) -> None:
-    for name in SPACES:
-        fresh, source = SPACES[name](), seeded(10)
-        for _ in range(20):
-            arch = fresh.sample(source)
-            assert fresh.identity(arch) == built(name).identity(arch)
+def test_identities_are_those_of_a_space_built_anew(name: str) -> None:
+    fresh, source = SPACES[name](), seeded(10)
+    for _ in range(20):
+        arch = fresh.sample(source)
+        assert fresh.identity(arch) == built(name).identity(arch)
 
 
-@pytest.mark.parametrize("size", [1, 7, 8])
+@pytest.mark.parametrize("size", [1, 7])
 def test_cost_is_that_of_the_derived_network(space: SearchSpace[nn.Module], size: int) -> None:
     source = seeded(11)
-    for _ in range(10):
+    for _ in range(4):
         arch = space.sample(source)
         cost = space.cost(arch, size)
         assert cost == count(space.derive(arch), size)
@@ -297,7 +355,7 @@ def test_random_draws_are_valid_and_repeatable(space: SearchSpace[nn.Module]) ->
     assert len(set(walk(seeded(13)))) > 2
 
 
-def test_canonical_is_stable(space: SearchSpace[nn.Module], request: pytest.FixtureRequest) -> None:
+def test_canonical_is_stable(space: SearchSpace[nn.Module]) -> None:
     source = seeded(16)
     for _ in range(20):
         arch = space.sample(source)
@@ -312,7 +370,8 @@ def test_neighbours_differ_and_are_costed(space: SearchSpace[nn.Module]) -> None
     assert near
     assert arch not in near
     assert len(set(near)) == len(near)
-    assert all(space.valid(other) and space.cost(other, 8).params > 0 for other in near)
+    assert all(map(space.valid, near))
+    assert all(space.cost(other, 7).params > 0 for other in near[:: max(1, len(near) // 50)])
 
 
 def test_malformed_text_missing_and_unknown_decisions_are_refused(space: SearchSpace[nn.Module]) -> None:

@@ -102,20 +102,22 @@ SIZES = ClassCounts((30, 10, 9))
     [
         ({"name": "mixup"}, {}),
         ({"name": "mixup", "alpha": 0.2}, {"alpha": 0.2}),
-        ({"name": "remix", "alpha": 0.2, "kappa": 2.0, "tau": 0.7}, {"alpha": 0.2, "kappa": 2.0, "tau": 0.7}),
+        ({"name": "remix", "alpha": 2.0, "kappa": 5.0, "tau": 0.5}, {"alpha": 2.0, "kappa": 5.0, "tau": 0.5}),
+        ({"name": "remix", "tau": 0.8}, {"tau": 0.8}),
     ],
 )
 def test_a_configuration_is_what_it_names(settings: dict[str, Any], expected: dict[str, float]) -> None:
-    made = mix(MixConfig.model_validate(settings), IMAGES, TARGETS, generator(5), SIZES)
-    counts = SIZES.tensor()
-    wanted = (
-        mixup(IMAGES, TARGETS, generator(5), **expected)
-        if settings["name"] == "mixup"
-        else remix(IMAGES, TARGETS, generator(5), counts, **expected)
-    )
-    assert made is not None
-    for name in ("images", "first", "second", "share"):
-        assert torch.equal(getattr(made, name), getattr(wanted, name)), name
+    config, counts = MixConfig.model_validate(settings), SIZES.tensor()
+    for seed in range(12):
+        made = mix(config, IMAGES, TARGETS, generator(seed), SIZES)
+        wanted = (
+            mixup(IMAGES, TARGETS, generator(seed), **expected)
+            if config.name == "mixup"
+            else remix(IMAGES, TARGETS, generator(seed), counts, **expected)
+        )
+        assert made is not None
+        for name in ("images", "first", "second", "share"):
+            assert torch.equal(getattr(made, name), getattr(wanted, name)), name
 
 
 def test_the_defaults_are_the_usual_ones() -> None:

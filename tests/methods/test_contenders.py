@@ -9,6 +9,7 @@ from tailornas.errors import ConfigError, DataError
 from tailornas.heads import HEADS
 from tailornas.losses import LOSSES
 from tailornas.methods import Fitting, check_training
+from tailornas.spaces import Backbone
 from tailornas.training import TrainConfig
 from tailornas.types import ClassCounts
 
@@ -18,7 +19,7 @@ TAIL = ClassCounts((50, 30, 20, 12, 8, 5, 4, 3, 2, 1))
 def check(counts: ClassCounts = TAIL, **settings: Any) -> None:
     fitting = create_autospec(Fitting, instance=True)
     fitting.train, fitting.split.counts, fitting.seed = TrainConfig.model_validate(settings), counts, 0
-    check_training(fitting)
+    check_training(fitting, create_autospec(Backbone, instance=True))
 
 
 @pytest.mark.parametrize("head", sorted(HEADS))

@@ -197,4 +197,4 @@ def test_a_page_on_one_network_is_whole_and_escapes_its_names(
 def test_a_page_on_one_network_of_many_classes_fits_a_phone(
     network_reports: MakeNetworkReport, show: Callable[..., Opened]
 ) -> None:
-    refuse_defects(show(network_reports(classes=1000), 400).page, NETWORK_CHARTS)
+    refuse_defects(show(network_reports(classes=100), 400).page, NETWORK_CHARTS)

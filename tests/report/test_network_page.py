@@ -1,5 +1,6 @@
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from html import unescape
 from pathlib import Path
 
@@ -7,7 +8,7 @@ import pytest
 
 from tailornas.config import StandaloneConfig, read_config
 from tailornas.pipeline import TRAIN_STAGES, train
-from tailornas.report import NetworkReport, render_network
+from tailornas.report import Network, NetworkReport, render_network
 from tailornas.report.network_page import network_sections
 from tailornas.runs import make_console
 
@@ -61,10 +62,18 @@ def test_hostile_text_is_escaped_wherever_it_may_stand(network_reports: MakeRepo
     base.data["source"] = base.data["description"] = base.data["profile"] = evil
     base.data["skipped"] = [evil]
     base.network["metrics"]["unscored"] = [evil]
-    for key in ("name", "architecture", "init", "loss"):
-        base.network[key] = evil
-    changes = {"title": evil, "command": evil, "config_toml": evil, "environment": {evil: evil, "list": [evil]}}
-    report = NetworkReport(**{**vars(base), **changes, "notes": [evil], "seconds": {evil: 1.0}})
+    network: Network = {**base.network, "name": evil, "architecture": evil, "init": evil, "loss": evil}
+    environment = {evil: evil, "list": [evil]}
+    report = replace(
+        base,
+        title=evil,
+        command=evil,
+        config_toml=evil,
+        network=network,
+        environment=environment,
+        seconds={evil: 1.0},
+        notes=[evil],
+    )
     page = re.sub(r"<script>.*?</script>", "", render_network(report), flags=re.S)
     assert "<img" not in page
     assert "alert(1)</script>" not in page

@@ -28,7 +28,7 @@ def images(size: int = 8, batch: int = 3) -> Tensor:
 
 @cache
 def space() -> SearchSpace[DARTSNetwork]:
-    return darts(generator=generator(), channels=4, cells=4, classes=5)
+    return darts(generator=generator(), channels=4, cells=3, classes=5)
 
 
 @cache
@@ -52,7 +52,7 @@ def test_decisions_are_the_edges_of_two_cells_in_the_published_order() -> None:
     assert len(DECISIONS) == 28
     assert DECISIONS[:5] == ("normal:0->2", "normal:1->2", "normal:0->3", "normal:1->3", "normal:2->3")
     assert set(space().decisions.values()) == {PRIMITIVES}
-    assert len([m for m in space().network.modules() if isinstance(m, Choice)]) == 4 * 14
+    assert len([m for m in space().network.modules() if isinstance(m, Choice)]) == 3 * 14
 
 
 def test_published_number_of_architectures() -> None:
@@ -140,15 +140,7 @@ def test_cost_is_that_of_the_evaluation_network() -> None:
     for name in ("DARTS_V1", "DARTS_V2", "SNAS"):
         arch = plain().from_text(name)
         network = darts_network(GENOTYPES[name], generator=generator(), channels=4, cells=4, classes=5)
-        assert plain().cost(arch, 16) == count(network, 16) == count(plain().derive(arch), 16)
-
-
-def test_costs_add_up_in_both_forms() -> None:
-    for built in (space(), plain()):
-        for seed in range(3):
-            arch = built.sample(generator(seed))
-            assert built.cost(arch, 8) == count(built.derive(arch), 8)
-            assert built.cost(arch, 8, named=True) == built.cost(arch, 8)
+        assert plain().cost(arch, 8) == count(network, 8) == count(plain().derive(arch), 8)
 
 
 def test_published_cost_by_the_table_of_a_supernet() -> None:

@@ -5,9 +5,7 @@ import torch
 from torch import Tensor
 
 from tailornas.errors import ArchitectureError
-from tailornas.spaces import Cost, SearchSpace, count
-from tailornas.spaces.choice import Deciding
-from tailornas.spaces.elastic import Dimension
+from tailornas.spaces import SearchSpace, count
 from tailornas.spaces.mobilenet import MobileNetV3, mobilenet
 from tailornas.training import DeviceConfig, make_fabric, predict, recalibrate
 
@@ -26,12 +24,6 @@ def built(*resolutions: int) -> SearchSpace[MobileNetV3]:
 
 def images(size: int, batch: int = 4, seed: int = 1) -> Tensor:
     return torch.randn(batch, 3, size, size, generator=seeded(seed))
-
-
-def one_hot(space: SearchSpace[MobileNetV3], choices: dict[str, str]) -> dict[str, Tensor]:
-    return {
-        key: torch.tensor([float(name == choices[key]) for name in names]) for key, names in space.decisions.items()
-    }
 
 
 def test_decisions_are_those_of_the_paper() -> None:
@@ -74,7 +66,7 @@ def test_text_form() -> None:
 @pytest.mark.parametrize("resolutions", [(), (96, 128, 160)])
 def test_text_round_trip(resolutions: tuple[int, ...]) -> None:
     space, source = built(*resolutions), seeded(0)
-    for _ in range(300):
+    for _ in range(100):
         arch = space.sample(source)
         assert space.from_text(space.to_text(arch)) == arch
         simple = space.simplify(arch)
@@ -123,49 +115,6 @@ def test_impossible_networks_are_refused(width: float, resolutions: tuple[int, .
         mobilenet(generator=seeded(0), width=width, resolutions=resolutions)
 
 
-@pytest.mark.parametrize("size", [1, 7, 32, 65])
-def test_all_image_sizes_run(size: int) -> None:
-    space = built()
-    network = space.derive(space.sample(seeded(0)))
-    assert network.features(images(size)).shape == (4, network.feature_dim)
-    assert network.eval()(images(size, batch=1)).shape == (1, 4)
-
-
-def test_a_derived_network_gives_the_same_bits_and_is_plain() -> None:
-    space, source = built(32, 40), seeded(2)
-    for training in (True, False):
-        space.network.train(training)
-        arch = space.sample(source)
-        network = space.derive(arch)
-        with space.activate(arch):
-            assert torch.equal(network(images(36)), space.network(images(36)))
-        assert not any(isinstance(module, Deciding) for module in network.modules())
-        assert not any(isinstance(value, Dimension) for m in network.modules() for value in vars(m).values())
-
-
-def test_a_path_is_a_mixture_with_weights_one_and_zero() -> None:
-    space, source = built(32, 40), seeded(3)
-    space.network.eval()
-    for _ in range(3):
-        arch = space.simplify(space.sample(source))
-        with torch.inference_mode():
-            with space.activate(arch):
-                path = space.network(images(36))
-            with space.mix(one_hot(space, dict(arch))):
-                torch.testing.assert_close(space.network(images(36)), path)
-
-
-def test_gradients_reach_all_mixture_weights() -> None:
-    """At 128 pixels the last stage sees 4 × 4, in which a kernel of 7 still differs from one of 5."""
-    space = built(128, 160)
-    space.network.train()
-    logits = {key: torch.zeros(len(names), requires_grad=True) for key, names in space.decisions.items()}
-    with space.mix({key: value.softmax(0) for key, value in logits.items()}):
-        space.network(images(96, batch=2)).square().sum().backward()
-    assert [key for key, value in logits.items() if value.grad is None or not value.grad.abs().sum() > 0] == []
-    space.network.zero_grad()
-
-
 def test_only_smaller_kernels_train_their_transformations() -> None:
     space = built()
     space.network.train()
@@ -204,14 +153,6 @@ def test_a_decided_resolution_is_that_of_the_images() -> None:
         plain = space.derive(space.from_text(f"r40:{text}")).eval()
         assert not torch.allclose(network(x), plain(x))
     assert count(network, 32) == count(network, 96) == space.cost(space.from_text(f"r32:{text}"), 33)
-
-
-def test_costs_add_up_at_each_resolution() -> None:
-    space, source = built(32, 40), seeded(4)
-    for resolution in ("32", "40", "40"):
-        arch = space.sample(source).replace("resolution", resolution)
-        assert space.cost(arch, 33) == count(space.derive(arch), 33)
-        assert space.cost(arch, 33, named=True) != Cost(0, 0)  # refused where they do not add up
 
 
 def test_recalibrated_statistics_are_those_of_the_path() -> None:

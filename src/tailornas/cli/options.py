@@ -101,7 +101,7 @@ def default_folder(data: "DataConfig", *parts: str) -> Path:
     """``runs/cifar10-if100``: the data's name, where a profile is applied its imbalance factor, and ``parts``."""
     _, factor = data.long_tail()
     names = [Path(data.data).resolve().stem, *([] if factor is None else [f"if{factor:g}"])]
-    return Path("runs") / "-".join([*names, *(re.sub(r"[^a-zA-Z0-9]+", "-", part).strip("-")[:40] for part in parts)])
+    return Path("runs") / "-".join([*names, *(re.sub(r"[^a-zA-Z0-9]+", "-", part).strip("-")[:100] for part in parts)])
 
 
 def process_start() -> float:

@@ -85,6 +85,13 @@ def train(
     augment__cutout: Annotated[
         str | None, typer.Option("--cutout", metavar="PIXELS", help="Side of the square that is blanked out.")
     ] = None,
+    device__precision: Annotated[
+        str | None,
+        typer.Option("--precision", metavar="NAME", help="fp32, bf16 or auto: bf16 where the processor has it."),
+    ] = None,
+    device__compile: Annotated[
+        bool | None, typer.Option("--compile", help="Run the network through torch.compile.")
+    ] = None,
     train__epochs: Annotated[
         str | None, typer.Option("--epochs", metavar="N", help="Epochs of training. Default: 200.")
     ] = None,
@@ -106,7 +113,7 @@ def train(
     from tailornas.runs import make_console
 
     resolved = read_config(StandaloneConfig, config, assignments or (), configuration_flags(context))
-    folder = out or default_folder(resolved.data, resolved.backbone.name, resolved.train.title)
+    folder = out or default_folder(resolved.data, *resolved.names)
     command = shlex.join(["tailornas", *sys.argv[1:]])
     console = make_console(TRAIN_STAGES, quiet=quiet)
     try:

@@ -2,15 +2,17 @@
 
 from collections.abc import Callable
 
-from tailornas.methods.contenders import check_training, evaluate, make_contender, train
+from tailornas.methods.contenders import check_training, make_contender
 from tailornas.methods.context import Context, Settings
+from tailornas.methods.final import evaluate, train
 from tailornas.methods.fitting import Fitting
 from tailornas.methods.imb_nas import imb_nas
-from tailornas.methods.plan import SearchPlan, TrainPlan
+from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, TrainPlan
 from tailornas.methods.source import SupernetSource, choose_source, published_source
 from tailornas.types import Artifact
 
 __all__ = [
+    "DEFAULT_EPOCHS",
     "METHODS",
     "Context",
     "Fitting",

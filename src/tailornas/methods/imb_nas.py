@@ -1,7 +1,8 @@
 """IMB-NAS (2210.00136; re-run in 2406.16972): search on a long-tailed target with a supernet of a balanced source."""
 
-from tailornas.methods.contenders import baseline_network, check_training, evaluate, found_network, plan_training, train
+from tailornas.methods.contenders import baseline_network, check_training, found_network
 from tailornas.methods.context import Context
+from tailornas.methods.final import evaluate, plan_training, train
 from tailornas.methods.supernet import (
     adapt,
     adapt_inputs,
@@ -31,7 +32,7 @@ def imb_nas(context: Context) -> Artifact:
     """
     space = context.new_space(context.target.train)
     check_limits(context, space)
-    check_training(context.fitting)
+    check_training(context.fitting, space.network)
     plan = plan_search(context)
 
     # The supernet learns from balanced data, once; the target takes over its backbone, not its head.

@@ -9,7 +9,7 @@ from typing import cast, final
 from tailornas.config import RunConfig, StandaloneConfig, read_config, to_toml
 from tailornas.data import Dataset, prepare
 from tailornas.errors import ConfigError
-from tailornas.methods import Fitting, TrainPlan, check_training, evaluate, make_contender
+from tailornas.methods import DEFAULT_EPOCHS, Fitting, TrainPlan, check_training, evaluate, make_contender
 from tailornas.methods import train as train_contender
 from tailornas.pipeline.networks import network_values, weights_path
 from tailornas.report import Data, LogLine, Network, NetworkReport, Verdict, render_network, result, summarize_one
@@ -86,7 +86,7 @@ def train(
             groups=config.groups,
             compiled=config.device.compile,
         )
-        check_training(fitting)
+        check_training(fitting, network)
         console.note(
             f"{target.description}: {len(fitting.split):,} training and {len(target.test):,} test images of "
             f"{len(target.classes)} classes, {target.image_size} pixels, imbalance factor "
@@ -98,8 +98,7 @@ def train(
             "weights": backbone.weights and _content(backbone.weights),
         }
         contender = make_contender(fitting, "train", _title(backbone.name), backbone.name, network, identity)
-        assert config.train.epochs is not None
-        plan = TrainPlan(config.train.epochs)
+        plan = TrainPlan(config.train.epochs or DEFAULT_EPOCHS["train"])
         evaluate(fitting, plan, train_contender(fitting, plan, contender))
         trained = network_values(folder, "train", config.train, backbone.weights or "scratch")
         report = _report(config, folder, target, trained, command)

@@ -17,7 +17,7 @@ from tailornas.training.second_stage import SecondStageConfig, replace_head, sec
 from tailornas.training.standalone import TrainConfig, train, train_sampler
 from tailornas.training.supernet import PretrainConfig, pretrain
 from tailornas.training.throughput import images_per_second
-from tailornas.training.two_branch import PairedBatches, TwoBranchNetwork, two_branch_loss
+from tailornas.training.two_branch import PairedBatches, TwoBranchNetwork, check_two_branch, two_branch_loss
 
 __all__ = [
     "DeviceConfig",
@@ -33,6 +33,7 @@ __all__ = [
     "TwoBranchNetwork",
     "batch_statistics",
     "check_objective",
+    "check_two_branch",
     "fit",
     "images_per_second",
     "learning_rate_at",

@@ -103,17 +103,17 @@ class TrainConfig(BaseModel):
     def title(self) -> str:
         """What people read: ``mixup + balanced_softmax``, ``ldam + drw``, ``cross_entropy + auto weights``."""
         weights = "own" if isinstance(self.class_weights, tuple) else self.class_weights
-        parts = {
-            self.mix.name: "none",
-            self.loss: None,
-            f"{weights} weights": "None weights",
-            self.resolved_schedule.name: "none",
-            self.sampler: "instance",
-            self.resolved_head: "cosine" if LOSSES[self.loss].head == "cosine" else "linear",
-            "two branches" if self.two_branch else "": "",
-            self.second_stage.name: "none",
-        }
-        return " + ".join(part for part, silent in parts.items() if part != silent)
+        parts = (
+            (self.mix.name, "none"),
+            (self.loss, None),
+            (f"{weights} weights", "None weights"),
+            (self.resolved_schedule.name, "none"),
+            (self.sampler, "instance"),
+            (self.resolved_head, "cosine" if LOSSES[self.loss].head == "cosine" else "linear"),
+            ("two branches" if self.two_branch else "", ""),
+            (self.second_stage.name, "none"),
+        )
+        return " + ".join(part for part, silent in parts if part != silent)
 
 
 def train_sampler(settings: TrainConfig) -> Sampler:

@@ -12,7 +12,7 @@ from tailornas.losses import LongTailLoss
 from tailornas.spaces import Backbone, initialise
 from tailornas.training.loop import EpochBatches
 
-__all__ = ["PairedBatches", "TwoBranchNetwork", "two_branch_loss"]
+__all__ = ["PairedBatches", "TwoBranchNetwork", "check_two_branch", "two_branch_loss"]
 
 
 @final
@@ -38,6 +38,19 @@ class PairedBatches:
         ):
             both = torch.cat([images, others]).contiguous(memory_format=torch.channels_last)
             yield both, torch.cat([labels, other_labels])
+
+
+def check_two_branch(network: Backbone) -> None:
+    """Refuses a network that cannot have two branches.
+
+    Raises:
+        ConfigError: the network does not say which block is its last.
+    """
+    if network.last_block is None:
+        raise ConfigError(
+            f"two-branch training doubles the last block of a network and {type(network).__name__} names none: "
+            "use a CIFAR ResNet"
+        )
 
 
 @final
@@ -78,11 +91,8 @@ class TwoBranchNetwork(Backbone):
     """
 
     def __init__(self, network: Backbone, classes: int, generator: torch.Generator) -> None:
-        if network.last_block is None:
-            raise ConfigError(
-                f"two-branch training doubles the last block of a network and {type(network).__name__} names none: "
-                "use a CIFAR ResNet"
-            )
+        check_two_branch(network)
+        assert network.last_block is not None
         with torch.random.fork_rng(devices=[]):
             super().__init__(2 * network.feature_dim, classes)
         block = network.get_submodule(network.last_block)

@@ -1,0 +1,194 @@
+"""The last stages of a job: train its networks alike on the target, and measure them on the test split."""
+
+import copy
+from dataclasses import asdict, replace
+from typing import Any
+
+from tailornas.data import SAMPLERS, Batches, Sampler, ordered
+from tailornas.losses import build_loss
+from tailornas.methods.contenders import Contender
+from tailornas.methods.fitting import Fitting
+from tailornas.methods.plan import DEFAULT_EPOCHS, TrainPlan, measuring_seconds
+from tailornas.methods.plan import plan_training as plan_within
+from tailornas.metrics import report as recognition_report
+from tailornas.seeding import generator
+from tailornas.spaces import latency
+from tailornas.training import (
+    EpochBatches,
+    Fitted,
+    PairedBatches,
+    images_per_second,
+    predict,
+    replace_head,
+    second_stage,
+    train_sampler,
+)
+from tailornas.training import train as train_network
+from tailornas.types import Artifact, Detached, Stage
+
+__all__ = ["evaluate", "plan_training", "train"]
+
+
+def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> TrainPlan:
+    """How many epochs both networks are trained; measured where there is a time limit."""
+    fixed, limit = fitting.train.epochs, fitting.time_limit
+    if limit is None:
+        return TrainPlan(fixed or DEFAULT_EPOCHS["train"])
+    inputs = {
+        "time_limit": limit,
+        "fixed": fixed,
+        "networks": [_train_inputs(fitting, found), _train_inputs(fitting, baseline)],
+    }
+
+    def compute(stage: Stage) -> Artifact:
+        def rate(done: int, contender: Contender) -> float:
+            stage.progress(done, 2, "measurements", now=f"training of the {contender.name}")
+            trial = replace(contender, network=copy.deepcopy(contender.network))
+            return images_per_second(
+                lambda batches: _train(fitting, trial, batches, 1, Detached()),
+                _train_batches(fitting, contender),
+                measuring_seconds(limit),
+            )
+
+        found_rate, baseline_rate = rate(0, found), rate(1, baseline)
+        plan = plan_within(
+            limit,
+            fitting.run.elapsed,
+            fixed=fixed,
+            images=len(fitting.split),
+            found_rate=found_rate,
+            baseline_rate=baseline_rate,
+        )
+        stage.progress(2, 2, "measurements")
+        fitting.run.note(f"Planned for what is left of {limit:.0f} s: {plan.epochs} epochs of each of both networks.")
+        return Artifact(plan.values())
+
+    return TrainPlan(**fitting.run.stage("plan-training", inputs, compute).values)
+
+
+def train(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Contender:
+    """Trains a contender in place on all images of the target that are not test; the last epoch is kept.
+
+    Returns:
+        The contender, after its second stage if there is one.
+    """
+
+    def compute(stage: Stage) -> Artifact:
+        fitted = _train(fitting, contender, _train_batches(fitting, contender), plan.epochs, stage)
+        fitting.note_if_short(f"The training of the {contender.name}", fitted.epochs, plan.epochs)
+        values = {
+            **fitted.values(),
+            "name": contender.name,
+            "architecture": contender.architecture,
+            "costs": asdict(contender.costs),
+        }
+        return Artifact(values, contender.network.state_dict())
+
+    until = plan.found_until if contender.stage == "train" else plan.baseline_until
+    inputs = {**_train_inputs(fitting, contender), "epochs": plan.epochs}
+    result = fitting.run.stage(contender.stage, inputs, compute, until=until)
+    contender.network.load_state_dict(dict(result.tensors))
+    return _retrain_head(fitting, plan, contender)
+
+
+def _retrain_head(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Contender:
+    """The second stage of a trained contender, where there is one: another head on the same features."""
+    settings = fitting.train.second_stage
+    if settings.name == "none":
+        return contender
+    network, counts = contender.network, fitting.split.counts
+    replace_head(network, counts, settings, fitting.seed)
+
+    def compute(stage: Stage) -> Artifact:
+        target, position = fitting.target, f"{contender.stage}-head"
+        second_stage(
+            fitting.fabric,
+            network,
+            _batches(fitting, SAMPLERS[settings.sampler], position),
+            ordered(fitting.split, 256, target.normalization, fitting.fabric.device),
+            counts,
+            settings,
+            seed=fitting.seed,
+            stage=stage,
+        )
+        return Artifact({}, network.state_dict())
+
+    inputs = {
+        **_train_inputs(fitting, contender),
+        "epochs": plan.epochs,
+        "second_stage": settings.model_dump(mode="json"),
+    }
+    result = fitting.run.stage(f"{contender.stage}-head", inputs, compute)
+    network.load_state_dict(dict(result.tensors))
+    rng = generator(fitting.seed, "second-stage", "loss")
+    return replace(contender, loss=build_loss(settings.loss, counts, rng, **settings.loss_settings))
+
+
+def evaluate(fitting: Fitting, plan: TrainPlan, *contenders: Contender) -> Artifact:
+    """Measures the trained contenders on the test split, which has chosen nothing."""
+    target = fitting.target
+
+    def compute(stage: Stage) -> Artifact:
+        values: dict[str, Any] = {}
+        for done, contender in enumerate(contenders):
+            stage.progress(done, len(contenders), "networks", now=contender.name)
+            logits, labels = predict(
+                fitting.fabric,
+                contender.network,
+                ordered(target.test, 256, target.normalization, fitting.fabric.device),
+            )
+            report = recognition_report(
+                contender.loss.probabilities(logits),
+                labels,
+                fitting.split.counts,
+                target.classes,
+                fitting.groups.groups(fitting.split.counts),
+            )
+            timing = latency(contender.network, target.image_size)
+            values[contender.stage] = {"metrics": report.values(), "latency_ms": timing.median}
+        stage.progress(len(contenders), len(contenders), "networks")
+        return Artifact(values)
+
+    second = fitting.train.second_stage.model_dump(mode="json")
+    inputs: dict[str, Any] = {
+        contender.stage: {**_train_inputs(fitting, contender), "epochs": plan.epochs, "second_stage": second}
+        for contender in contenders
+    }
+    inputs["groups"] = fitting.groups.model_dump(mode="json")
+    return fitting.run.stage("evaluate", inputs, compute)
+
+
+def _train_inputs(fitting: Fitting, contender: Contender) -> dict[str, Any]:
+    return {
+        **fitting.identity,
+        "target": fitting.target.fingerprint,
+        "network": dict(contender.identity),
+        "settings": fitting.train.model_dump(mode="json", exclude={"epochs", "second_stage"}),
+    }
+
+
+def _train_batches(fitting: Fitting, contender: Contender) -> EpochBatches:
+    batches = _batches(fitting, train_sampler(fitting.train), contender.stage)
+    if fitting.train.two_branch:
+        return PairedBatches(batches, _batches(fitting, SAMPLERS["reversed"], f"{contender.stage}/reversed"))
+    return batches
+
+
+def _batches(fitting: Fitting, sampler: Sampler, position: str) -> Batches:
+    target, size = fitting.target, fitting.train.batch_size
+    return fitting.batches(fitting.split, size, target.normalization, target.flip, sampler, position)
+
+
+def _train(fitting: Fitting, contender: Contender, batches: EpochBatches, epochs: int, stage: Stage) -> Fitted:
+    return train_network(
+        fitting.fabric,
+        contender.network,
+        batches,
+        contender.loss,
+        fitting.split.counts,
+        fitting.train,
+        epochs=epochs,
+        seed=fitting.seed,
+        stage=stage,
+        compiled=fitting.compiled,
+    )
