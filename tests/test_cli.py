@@ -138,7 +138,7 @@ def test_every_option_sets_its_key(shell: Shell, configured: dict[str, Any]) -> 
             "method": "imb-nas",
             "space": {"name": "nasbench201"},
             "train": {"loss": "focal"},
-                "init": "inherit",
+            "init": "inherit",
             "seed": 7,
         }
     )

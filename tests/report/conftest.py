@@ -1,4 +1,3 @@
-import re
 from collections.abc import Callable
 from math import cos, pi, sqrt
 from random import Random
@@ -127,8 +126,6 @@ def make_report(
     candidates = make_candidates(generations, 20, seed=1)
     scored = [c for c in candidates if c["score"] is not None and c["repeated"] is None]
     winner = max(scored, key=lambda c: c["score"] or 0.0)
-    operations = re.findall(r"\|?([a-z0-9_]+)~", winner["architecture"])
-    cell = [(start, end, operation) for (start, end), operation in zip(EDGES, operations, strict=True)]
     data: Data = {
         "source": "cifar10",
         "description": "60,000 colour photographs of 32 pixels, the training part cut to a long tail.",
@@ -190,7 +187,7 @@ def make_report(
             {"stage": "search", "candidates": 200, "images_per_second": 3055.0, "seconds": 640.0},
         ],
         "candidates": candidates,
-        "cell": cell,
+        "picture": '<svg xmlns="http://www.w3.org/2000/svg" width="300" height="100"><circle r="40"/></svg>',
         "pretrain_log": make_log(40, 2.3, 0.9, 4),
         "adapt_log": make_log(10, 2.1, 1.1, 5),
         "train_log": make_log(60, 2.3, 0.3, 6),

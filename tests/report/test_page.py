@@ -1,6 +1,7 @@
 import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -14,7 +15,7 @@ FIGURES = [
     "fig-classes",
     "fig-history",
     "fig-candidates",
-    "fig-cell",
+    "fig-architecture",
     "fig-per-class",
     "fig-training",
     "fig-confusion",
@@ -37,7 +38,7 @@ def test_the_page_has_every_figure_in_order_and_loads_nothing(reports: MakeRepor
     page = render(reports())
     rest = without_plotly(page)
     assert re.findall(r'<section id="(fig-[a-z-]+)"', rest) == FIGURES
-    assert not re.search(r"\b(src|srcset)=|<link(?! rel=\"icon\" href=\"data:,\")|@import|url\((?!#)", rest)
+    assert not re.search(r"\b(src|srcset)=(?!\"data:)|<link(?! rel=\"icon\" href=\"data:,\")|@import|url\((?!#)", rest)
     assert "default-src 'none'" in rest
     assert page.count("* plotly.js v") == 1
 
@@ -51,10 +52,15 @@ def test_hostile_text_is_escaped_wherever_it_may_stand(reports: MakeReport) -> N
     for network in (base.found, base.baseline):
         network["name"] = network["architecture"] = network["init"] = network["loss"] = evil
     base.candidates[0]["architecture"] = evil
-    changes = {"title": evil, "command": evil, "config_toml": evil, "environment": {evil: evil, "list": [evil]}}
-    report = Report(**{**vars(base), **changes, "notes": [evil], "seconds": {evil: 1.0}, "cell": [(0, 1, evil)]})
+    changes: dict[str, Any] = {
+        "title": evil,
+        "command": evil,
+        "config_toml": evil,
+        "environment": {evil: evil, "list": [evil]},
+    }
+    report = Report(**{**vars(base), **changes, "notes": [evil], "seconds": {evil: 1.0}, "picture": evil})
     page = without_plotly(render(report))
-    assert "<img" not in page
+    assert re.findall("<img [a-z]+", page) == ["<img class"]  # the picture
     assert "alert(1)</script>" not in page
     assert page.count("&lt;img src=x") >= 20
 
@@ -64,12 +70,12 @@ def test_bytes_that_are_no_text_do_not_keep_the_page_from_being_written(reports:
 
 
 def test_a_run_without_search_or_logs_says_so(reports: MakeReport) -> None:
-    report = reports(candidates=[], cell=[], pretrain_log=[], adapt_log=[], train_log=[], baseline_log=[], plan=[])
+    report = reports(candidates=[], picture="", pretrain_log=[], adapt_log=[], train_log=[], baseline_log=[], plan=[])
     empty = {section.id: section.aid for section in sections(report) if not section.panels}
     assert empty == {
         "fig-history": "This run scored no candidates.",
         "fig-candidates": "This run scored no candidates.",
-        "fig-cell": "The found network is not built of NAS-Bench-201 cells.",
+        "fig-architecture": "There is no picture of it.",
         "fig-training": "No training was logged.",
     }
     assert render(report)

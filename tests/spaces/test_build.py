@@ -6,7 +6,15 @@ import torch
 from pydantic import BaseModel, ConfigDict
 
 from tailornas.errors import ConfigError, TailorNASError
-from tailornas.spaces import SPACES, NASBench201Config, SpaceSection, build_space, identify, space_config
+from tailornas.spaces import (
+    SPACES,
+    ElasticResNetConfig,
+    NASBench201Config,
+    SpaceSection,
+    build_space,
+    identify,
+    space_config,
+)
 
 
 class Config(BaseModel):
@@ -32,9 +40,13 @@ def test_every_space_and_every_parameter_says_what_it_is(name: str) -> None:
 
 
 def test_a_section_takes_the_parameters_of_its_space() -> None:
-    config = Config.model_validate({"space": {"channels": "4", "cells_per_stage": 2}})
+    config = Config.model_validate({"space": {"name": "nasbench201", "channels": "4", "cells_per_stage": 2}})
     assert config.space == NASBench201Config(channels=4, cells_per_stage=2)
     assert identify(config.space) == {"name": "nasbench201", "channels": 4, "cells_per_stage": 2}
+
+
+def test_a_section_without_a_name_is_of_the_elastic_resnet() -> None:
+    assert Config.model_validate({"space": {"channels": 8}}).space == ElasticResNetConfig(channels=8)
 
 
 def test_the_section_of_a_users_space_keeps_its_settings() -> None:
@@ -56,9 +68,15 @@ def test_build_uses_settings_and_classes() -> None:
     [
         ({"name": "dart"}, r"unknown space 'dart': expected one of FILE\.py:Class, .*nasbench201.*"),
         ({"name": 3}, r"space\.name: expected the name of a space, got 3"),
-        ({"cells": 3}, r"space 'nasbench201' has no parameter 'cells': its parameters are channels, cells_per_stage"),
-        ({"channels": 0}, r"space\.channels: input should be greater than or equal to 1, got 0"),
-        ({"channels": "many"}, r"space\.channels: input should be a valid integer, .*, got 'many'"),
+        (
+            {"name": "nasbench201", "cells": 3},
+            r"space 'nasbench201' has no parameter 'cells': its parameters are channels, cells_per_stage",
+        ),
+        ({"name": "nasbench201", "channels": 0}, r"space\.channels: input should be greater than or equal to 1, got 0"),
+        (
+            {"name": "nasbench201", "channels": "many"},
+            r"space\.channels: input should be a valid integer, .*, got 'many'",
+        ),
     ],
 )
 def test_a_mistake_is_one_line(section: dict[str, Any], pattern: str) -> None:

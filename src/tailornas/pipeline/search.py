@@ -28,7 +28,7 @@ from tailornas.spaces import (
     Backbone,
     SearchSpace,
     build_space,
-    cell_edges,
+    draw,
     identify,
     is_weights,
     load_published,
@@ -207,7 +207,7 @@ def _report(
         candidates=search.values["candidates"],
         found=found,
         baseline=network_values(folder, "baseline", config.train, "scratch"),
-        cell=cell_edges(space.from_text(found["architecture"])) if config.space.name == "nasbench201" else [],
+        picture=draw(config.space, space, space.from_text(found["architecture"])),
         limits=cast(Limits, config.limits.model_dump()),
     )
 

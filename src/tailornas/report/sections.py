@@ -1,5 +1,6 @@
 """The pages' figures, each with its heading and one sentence on how to read it; those of a search in their order."""
 
+from base64 import b64encode
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import final
@@ -7,7 +8,6 @@ from typing import final
 import plotly.graph_objects as go
 from markupsafe import Markup
 
-from tailornas.report.cell import cell_svg
 from tailornas.report.figures import LOG_FROM, NAMED_CLASSES, class_counts, training_curve
 from tailornas.report.formats import count, milliseconds
 from tailornas.report.recognition import CELLS, INTERVALS, WRITTEN, class_recalls, confusion_matrix
@@ -67,7 +67,7 @@ def sections(report: Report) -> list[Section]:
         class_section(report.data),
         _history(report),
         _candidates(report),
-        _cell(report),
+        _architecture(report),
         recall_section(report.found["metrics"], report.baseline["metrics"]),
         training_section(
             ("Supernet on the source", report.pretrain_log, TEST),
@@ -193,9 +193,12 @@ def _candidates(report: Report) -> Section:
     return Section("fig-candidates", heading, aid, [Panel(drawn)])
 
 
-def _cell(report: Report) -> Section:
-    heading = "The found cell"
-    if not report.cell:
-        return Section("fig-cell", heading, "The found network is not built of NAS-Bench-201 cells.")
-    aid = "The network repeats this cell, in which every node adds up what its incoming edges compute."
-    return Section("fig-cell", heading, aid, [Panel(cell_svg(report.cell))])
+def _architecture(report: Report) -> Section:
+    heading = "The found architecture"
+    if not report.picture:
+        return Section("fig-architecture", heading, "There is no picture of it.")
+    # An image of its own, so that its style sheet is not the page's.
+    source = b64encode(report.picture.encode()).decode()
+    image = Markup('<img class="picture" alt="{}" src="data:image/svg+xml;base64,{}">')
+    aid = "What the search chose; parts that cannot reach the output are left out."
+    return Section("fig-architecture", heading, aid, [Panel(image.format(report.found["architecture"], source))])

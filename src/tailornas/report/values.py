@@ -154,7 +154,7 @@ class Report:
         baseline: the network that it is compared with.
         limits: what the found network may cost.
         candidates: the trials of the search, in the order they were made.
-        cell: ``(from, to, operation)`` edges of the found NAS-Bench-201 cell; empty for other spaces.
+        picture: the found architecture as SVG; empty if there is none.
         pretrain_log: epochs of the supernet's training on the source.
         adapt_log: epochs of its adaptation to the target.
         train_log: epochs of the found network's training.
@@ -173,7 +173,7 @@ class Report:
     notes: list[str] = field(default_factory=list)
     plan: list[Plan] = field(default_factory=list)
     candidates: list[Candidate] = field(default_factory=list)
-    cell: list[tuple[int, int, str]] = field(default_factory=list)
+    picture: str = ""
     pretrain_log: list[LogLine] = field(default_factory=list)
     adapt_log: list[LogLine] = field(default_factory=list)
     train_log: list[LogLine] = field(default_factory=list)
