@@ -222,21 +222,36 @@ def _canonical(arch: Architecture) -> str:
     return nodes[3]
 
 
+def _live(present: int) -> int:
+    """Of the edges that are present, one a bit, those that a path from input to output uses."""
+    fed, used = {0}, {3}
+    edges = [edge for bit, edge in enumerate(EDGES) if present >> bit & 1]
+    for source, target in edges:
+        if source in fed:
+            fed.add(target)
+    for source, target in reversed(edges):
+        if target in used:
+            used.add(source)
+    return sum(
+        1 << bit
+        for bit, (source, target) in enumerate(EDGES)
+        if present >> bit & 1 and source in fed and target in used
+    )
+
+
+BITS = tuple(1 << bit for bit in range(len(EDGES)))
+LIVE = tuple(_live(present) for present in range(1 << len(EDGES)))
+
+
 def _simplify(arch: Architecture) -> Architecture:
     """Edges that no path from input to output uses become none."""
-    chosen = [option for _, option in arch.choices]
-    fed, used = {0}, {3}
-    for (source, target), option in zip(EDGES, chosen, strict=True):
-        if option != "none" and source in fed:
-            fed.add(target)
-    for (source, target), option in zip(reversed(EDGES), reversed(chosen), strict=True):
-        if option != "none" and target in used:
-            used.add(source)
-    live = [
-        option if source in fed and target in used else "none"
-        for (source, target), option in zip(EDGES, chosen, strict=True)
-    ]
-    return arch if live == chosen else Architecture(tuple(zip(DECISIONS, live, strict=True)))
+    present = sum(bit for bit, (_, option) in zip(BITS, arch.choices, strict=True) if option != "none")
+    live = LIVE[present]
+    if live == present:
+        return arch
+    return Architecture(
+        tuple((key, option if live & bit else "none") for bit, (key, option) in zip(BITS, arch.choices, strict=True))
+    )
 
 
 def _identity(arch: Architecture) -> str:
