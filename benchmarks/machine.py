@@ -12,9 +12,14 @@ __all__ = ["spread", "write"]
 
 
 def spread(values: Sequence[float]) -> dict[str, Any]:
-    """n, median and quartiles."""
+    """n, the least, median and quartiles."""
     low, _, high = quantiles(values, n=4)
-    return {"n": len(values), "median": round(median(values), 3), "quartiles": [round(low, 3), round(high, 3)]}
+    return {
+        "n": len(values),
+        "least": round(min(values), 3),
+        "median": round(median(values), 3),
+        "quartiles": [round(low, 3), round(high, 3)],
+    }
 
 
 def write(result: dict[str, Any], out: Path | None) -> None:

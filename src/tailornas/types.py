@@ -89,8 +89,8 @@ class Architecture(Mapping[str, str]):
     choices: tuple[tuple[str, str], ...]
 
     def __post_init__(self) -> None:
-        keys = [key for key, _ in self.choices]
-        if len(set(keys)) != len(keys):
+        if len(dict(self.choices)) != len(self.choices):
+            keys = [key for key, _ in self.choices]
             twice = next(key for key in keys if keys.count(key) > 1)
             raise ArchitectureError(f"decision {twice!r} is given twice: expected every decision once")
 

@@ -265,18 +265,21 @@ def _identity(arch: Architecture) -> str:
     mean different functions. In 90 pairs they differ little, as batch norm removes the factor in
     nor_conv_1x1(x + x), but for its epsilon and until its running statistics are used: they are kept apart.
     """
-    option = dict(arch.choices)
-    twice = "none" not in (option["1->2"], option["1->3"])
+    options = [option for _, option in arch.choices]
+    twice = options[2] != "none" != options[4]
     nodes: list[list[str]] = [["x"], [], [], []]
-    for source, target, operation in cell_edges(arch):
+    for (source, target), operation in zip(EDGES, options, strict=True):
+        if operation == "none":
+            continue
         start = nodes[source]
         if operation == "skip_connect":
             nodes[target] += start
         elif operation == "avg_pool_3x3":
             nodes[target] += [f"avg_pool_3x3({term})" for term in start]
-        elif operation != "none":
+        else:
             star = "*" if twice and target == 1 else ""
-            nodes[target].append(f"{operation}{star}({' + '.join(sorted(start))})")
+            inputs = start[0] if len(start) == 1 else " + ".join(sorted(start))
+            nodes[target].append(f"{operation}{star}({inputs})")
     return " + ".join(sorted(nodes[3])) or "0"
 
 
