@@ -92,3 +92,4 @@ def test_building_leaves_the_global_generator_alone() -> None:
 def test_nearest_without_limits_is_nearest_to_the_reference() -> None:
     assert nearest_resnet(Cost(440_000, 72_000_000), 32, 10, generator=generator()).depth == 32
     assert nearest_resnet(Cost(10, 10), 32, 10, generator=generator()).depth == 8
+    assert nearest_resnet(Cost(4_000_000, 72_000_000), 32, 10, generator=generator()).depth == 32

@@ -111,7 +111,8 @@ def nearest_resnet(
     """Builds the residual network, of those with :data:`DEPTHS`, that a searched network is best compared with.
 
     With limits it is the largest one within all of them, or the smallest one if none is. Without limits it is the one
-    whose cost is nearest to the reference: least sum of |log ratio| of parameters and of multiply-accumulates.
+    whose multiply-accumulates are nearest to the reference's, by their ratio. Parameters do not count there: networks
+    for larger photographs have many at little work, and a residual network with as many would take many times theirs.
 
     Args:
         reference: cost of the searched network; matters only without limits.
@@ -123,7 +124,7 @@ def nearest_resnet(
     """
     costs = _costs(image_size, classes)
     if max_params is None and max_macs is None:
-        depth = min(DEPTHS, key=lambda depth: _distance(costs[depth], reference))
+        depth = min(DEPTHS, key=lambda depth: abs(math.log(costs[depth].macs / reference.macs)))
     else:
         within = [
             depth
@@ -141,7 +142,3 @@ def _costs(image_size: int, classes: int) -> dict[int, Cost]:
     params, macs = second.params - first.params, second.macs - first.macs
     blocks = {depth: (depth - 8) // 6 for depth in DEPTHS}
     return {depth: Cost(first.params + n * params, first.macs + n * macs) for depth, n in blocks.items()}
-
-
-def _distance(a: Cost, b: Cost) -> float:
-    return abs(math.log(a.params / b.params)) + abs(math.log(a.macs / b.macs))
