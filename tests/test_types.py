@@ -9,18 +9,8 @@ from torch import Tensor
 
 from tailornas.data import MemoryImages
 from tailornas.errors import ArchitectureError, DataError, TailorNASError, UnknownNameError
-from tailornas.types import (
-    Architecture,
-    Artifact,
-    ClassCounts,
-    Detached,
-    Images,
-    SelectionSplit,
-    Split,
-    Stage,
-    TestSplit,
-    TrainSplit,
-)
+from tailornas.stages import Artifact, Detached, Stage
+from tailornas.types import Architecture, ClassCounts, Images, SelectionSplit, Split, TestSplit, TrainSplit
 
 COUNTS = st.lists(st.integers(0, 10**6), min_size=1, max_size=20)
 

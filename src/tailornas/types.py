@@ -1,9 +1,9 @@
-"""Frozen values, and the two protocols, that folders share."""
+"""Frozen values that folders share."""
 
 from abc import ABC
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
-from typing import Any, Protocol, Self, final
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Protocol, Self, final
 
 import torch
 from torch import Tensor
@@ -12,15 +12,11 @@ from tailornas.errors import ArchitectureError, DataError
 
 __all__ = [
     "Architecture",
-    "Artifact",
     "ClassCounts",
-    "Detached",
     "Images",
     "Normalization",
-    "Run",
     "SelectionSplit",
     "Split",
-    "Stage",
     "TestSplit",
     "TrainSplit",
 ]
@@ -212,93 +208,3 @@ class TestSplit(Split):
     """Images that measure the finished network and choose nothing."""
 
     __test__ = False  # not a pytest class
-
-
-@final
-@dataclass(frozen=True, eq=False)
-class Artifact:
-    """What a stage leaves in the run folder.
-
-    Args:
-        values: JSON values (numbers, text, lists, string-keyed mappings).
-        tensors: weights and other tensors by name.
-    """
-
-    values: Mapping[str, Any]
-    tensors: Mapping[str, Tensor] = field(default_factory=dict)
-
-
-class Stage(Protocol):
-    """What a stage function may ask of the run it belongs to. :class:`Detached` is the one without a run."""
-
-    def restore(self) -> dict[str, Any] | None:
-        """The state last handed to :meth:`save` with these inputs, or None on a first start."""
-        ...
-
-    def save(self, state: dict[str, Any]) -> None:
-        """Keeps ``state`` (tensors, numbers, text, lists, dicts) atomically; log lines so far belong to it."""
-        ...
-
-    def log(self, **fields: float | int | str | None) -> None:
-        """Adds one line to the stage's log."""
-        ...
-
-    def progress(self, done: int, total: int, unit: str, **shown: float | int | str) -> None:
-        """Shows that ``done`` of ``total`` units are finished; ``shown`` are the figures beside the bar."""
-        ...
-
-    def overdue(self, next_seconds: float) -> bool:
-        """Whether work that takes ``next_seconds`` more would end after the stage's time is up."""
-        ...
-
-
-class Run(Protocol):
-    """A run folder, as a method sees it: results of stages that are there already are not computed again."""
-
-    @property
-    def elapsed(self) -> float:
-        """Seconds the run has been at work, over all starts."""
-        ...
-
-    def stage(
-        self,
-        name: str,
-        inputs: Mapping[str, Any],
-        compute: Callable[["Stage"], Artifact],
-        until: float | None = None,
-    ) -> Artifact:
-        """The result of ``compute``, from the folder if it was computed with the same inputs before.
-
-        Args:
-            name: the stage's name and folder.
-            inputs: JSON values; everything that the result depends on.
-            compute: the stage.
-            until: value of :attr:`elapsed` after which :meth:`Stage.overdue` says so.
-        """
-        ...
-
-    def note(self, text: str) -> None:
-        """Tells the user, on the terminal and in the report."""
-        ...
-
-
-@final
-class Detached:
-    """A stage outside any run: keeps nothing, shows nothing, is never overdue. For Python callers and tests."""
-
-    def restore(self) -> dict[str, Any] | None:
-        """Always None."""
-        return None
-
-    def save(self, state: dict[str, Any]) -> None:
-        """Keeps nothing."""
-
-    def log(self, **fields: float | int | str | None) -> None:
-        """Writes nothing."""
-
-    def progress(self, done: int, total: int, unit: str, **shown: float | int | str) -> None:
-        """Shows nothing."""
-
-    def overdue(self, next_seconds: float) -> bool:
-        """Always False."""
-        return False

@@ -13,6 +13,7 @@ from tailornas.errors import UnknownNameError
 from tailornas.metrics import class_recalls, confusion
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, NASBench201Config, SearchSpace, build_space
+from tailornas.stages import Detached, Stage
 from tailornas.training import (
     DeviceConfig,
     Fitted,
@@ -23,7 +24,7 @@ from tailornas.training import (
     pretrain,
     recalibrate,
 )
-from tailornas.types import Architecture, ClassCounts, Detached, Stage
+from tailornas.types import Architecture, ClassCounts
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 CELL = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|skip_connect~0|none~1|nor_conv_1x1~2|"

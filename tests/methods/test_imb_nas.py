@@ -21,8 +21,9 @@ from tailornas.methods.supernet import plan_search
 from tailornas.search import Candidate, Limits, SearchConfig
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, NASBench201Config, SearchSpace, build_space, count
+from tailornas.stages import Artifact, Detached, Stage
 from tailornas.training import DeviceConfig, OptimizerConfig, PretrainConfig, TrainConfig, make_fabric
-from tailornas.types import Artifact, Detached, Images, Stage
+from tailornas.types import Images
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 SPACE = NASBench201Config(channels=4, cells_per_stage=1)

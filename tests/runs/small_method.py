@@ -21,7 +21,7 @@ from torch import Tensor, nn
 from tailornas.errors import TailorNASError
 from tailornas.runs import QuietConsole, RunFolder
 from tailornas.seeding import generator
-from tailornas.types import Artifact, Stage
+from tailornas.stages import Artifact, Stage
 
 OPERATIONS = {"open", "os.mkdir", "os.remove", "os.rename", "os.rmdir", "os.truncate"}
 

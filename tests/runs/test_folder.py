@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from tailornas.errors import ConfigError, DiskError, RunFolderError
 from tailornas.runs import PlainConsole, RunFolder
 from tailornas.runs.folder import fingerprint
-from tailornas.types import Artifact, Run, Stage
+from tailornas.stages import Artifact, Run, Stage
 
 
 def open_run(path: Path, config: str = "seed = 0\n", out: StringIO | None = None) -> RunFolder:

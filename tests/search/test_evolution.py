@@ -15,7 +15,8 @@ from tailornas.errors import LimitError
 from tailornas.search import Candidate, Costs, Limits, Score, SearchConfig, best, evolve
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, Choice, NASBench201Config, SearchSpace, build_space
-from tailornas.types import Architecture, Detached, Stage
+from tailornas.stages import Detached, Stage
+from tailornas.types import Architecture
 
 WORK = {"none": 0, "skip_connect": 0, "avg_pool_3x3": 0, "nor_conv_1x1": 10, "nor_conv_3x3": 90}
 

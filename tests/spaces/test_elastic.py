@@ -7,16 +7,9 @@ from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError
 from tailornas.spaces import Backbone, SearchSpace, initialise
-from tailornas.spaces.elastic import (
-    Dimension,
-    ElasticBatchNorm2d,
-    ElasticConv2d,
-    ElasticDepth,
-    ElasticLinear,
-    Number,
-    current,
-    largest,
-)
+from tailornas.spaces.dimension import Dimension, Number, current, largest
+from tailornas.spaces.elastic import ElasticBatchNorm2d, ElasticDepth, ElasticLinear
+from tailornas.spaces.elastic_conv import ElasticConv2d
 from tailornas.training import DeviceConfig, batch_statistics, make_fabric, recalibrate
 from tailornas.types import Architecture
 

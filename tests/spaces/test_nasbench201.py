@@ -15,11 +15,10 @@ from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError
 from tailornas.spaces import Choice, Cost, SearchSpace, cell_edges, count, nasbench201
-from tailornas.spaces.nasbench201 import (
+from tailornas.spaces.nasbench201 import Cell, NASBench201
+from tailornas.spaces.nasbench201_cells import (
     DECISIONS,
     OPERATIONS,
-    Cell,
-    NASBench201,
     all_cells,
     cell_from_nodes,
     cell_from_operations,

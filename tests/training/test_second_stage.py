@@ -15,6 +15,7 @@ from tailornas.errors import ConfigError, DataError, TailorNASError
 from tailornas.heads import CosineHead, LWSHead
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, CifarResNet, cifar_resnet
+from tailornas.stages import Detached, Stage
 from tailornas.training import (
     DeviceConfig,
     SecondStageConfig,
@@ -24,7 +25,7 @@ from tailornas.training import (
     replace_head,
     second_stage,
 )
-from tailornas.types import ClassCounts, Detached, Stage
+from tailornas.types import ClassCounts
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 BF16 = make_fabric(DeviceConfig(accelerator="cpu", precision="bf16"))

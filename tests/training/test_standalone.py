@@ -23,6 +23,7 @@ from tailornas.losses import (
 )
 from tailornas.metrics import class_recalls, confusion
 from tailornas.seeding import generator
+from tailornas.stages import Detached, Stage
 from tailornas.training import (
     DeviceConfig,
     Fitted,
@@ -33,7 +34,7 @@ from tailornas.training import (
     train,
     train_sampler,
 )
-from tailornas.types import ClassCounts, Detached, Stage
+from tailornas.types import ClassCounts
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 

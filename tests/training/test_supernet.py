@@ -8,6 +8,7 @@ from tailornas.data import SAMPLERS, Batches, DataConfig, Dataset, ordered, prep
 from tailornas.metrics import accuracy, confusion
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, NASBench201Config, SearchSpace, build_space
+from tailornas.stages import Detached
 from tailornas.training import (
     DeviceConfig,
     OptimizerConfig,
@@ -17,7 +18,7 @@ from tailornas.training import (
     pretrain,
     recalibrate,
 )
-from tailornas.types import Architecture, ClassCounts, Detached
+from tailornas.types import Architecture, ClassCounts
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from tailornas.stages import Detached
 from tailornas.training import (
     DeviceConfig,
     EpochBatches,
@@ -15,7 +16,6 @@ from tailornas.training import (
     images_per_second,
     make_fabric,
 )
-from tailornas.types import Detached
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 

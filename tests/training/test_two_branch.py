@@ -12,6 +12,7 @@ from tailornas.errors import ConfigError
 from tailornas.losses import build_loss
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, CifarResNet, cifar_resnet
+from tailornas.stages import Detached
 from tailornas.training import (
     DeviceConfig,
     PairedBatches,
@@ -21,7 +22,7 @@ from tailornas.training import (
     train,
     two_branch_loss,
 )
-from tailornas.types import ClassCounts, Detached
+from tailornas.types import ClassCounts
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 IMAGES = torch.randn(6, 3, 8, 8, generator=generator(0, "images"))

@@ -13,6 +13,7 @@ from torch import Tensor
 from tailornas.losses import LossName, Weighting, build_loss, class_weights
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
+from tailornas.stages import Stage
 from tailornas.training import (
     EpochBatches,
     Fitted,
@@ -23,7 +24,7 @@ from tailornas.training import (
     fit,
     new_head,
 )
-from tailornas.types import ClassCounts, Stage
+from tailornas.types import ClassCounts
 
 __all__ = ["HeadConfig", "adapt_head"]
 

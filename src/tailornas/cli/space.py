@@ -1,40 +1,33 @@
 """``tailornas space``: what can be searched, and what an architecture is and costs."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from tailornas.errors import ConfigError, DiskError
+from tailornas.cli.space_options import (
+    Arch,
+    AsJson,
+    Classes,
+    Name,
+    Parameters,
+    Seed,
+    Size,
+    opened,
+    print_table,
+    read,
+    sampled,
+)
+from tailornas.errors import DiskError
 
 if TYPE_CHECKING:
-    from tailornas.spaces import Backbone, SearchSpace, SpaceConfig
-    from tailornas.types import Architecture
+    from tailornas.spaces import SpaceConfig
 
 __all__ = ["app"]
 
 app = typer.Typer(name="space", help="Look at search spaces and their architectures.", no_args_is_help=True)
-
-Name = Annotated[str, typer.Argument(metavar="NAME|FILE.py:Class", help="A space that `list` shows, or your own.")]
-Arch = Annotated[
-    str,
-    typer.Option(
-        "--arch", metavar="TEXT|@FILE", help="The space's text form, JSON, or for darts a published genotype's name."
-    ),
-]
-Parameters = Annotated[
-    list[str] | None,
-    typer.Option("--set", metavar="KEY=VALUE", help="A parameter of the space, such as channels=16; see `describe`."),
-]
-Classes = Annotated[int, typer.Option("--classes", min=1, help="Outputs of the head.")]
-Size = Annotated[
-    int | None,
-    typer.Option("--image-size", min=1, metavar="PIXELS", help="Height and width. Default: as published, 32 or 224."),
-]
-Seed = Annotated[int, typer.Option("--seed", min=0, help="Which architectures are drawn.")]
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON and nothing else.")]
 
 
 @app.command("list")
@@ -47,7 +40,9 @@ def list_spaces(as_json: AsJson = False) -> None:
         typer.echo(json.dumps(spaces, indent=2))
         return
     rows = [(space["name"], space["description"]) for space in spaces]
-    _table("Search spaces", ("name", "what it contains"), [*rows, ("FILE.py:Class", "your own module with choices")])
+    print_table(
+        "Search spaces", ("name", "what it contains"), [*rows, ("FILE.py:Class", "your own module with choices")]
+    )
 
 
 @app.command()
@@ -59,8 +54,7 @@ def describe(
     as_json: AsJson = False,
 ) -> None:
     """Show a space's parameters, decisions and text form."""
-    config = _configured(name, parameters)
-    space = _built(config, classes, image_size)
+    config, space, _ = opened(name, parameters, classes, image_size)
     values: dict[str, Any] = {
         "name": name,
         "description": _summary(type(config)),
@@ -68,12 +62,12 @@ def describe(
         "architectures": space.size,
         "supernet_params": sum(parameter.numel() for parameter in space.network.parameters()),
         "decisions": {key: list(options) for key, options in space.decisions.items()},
-        "example": space.to_text(_sampled(space, 1, 0)[0]),
+        "example": space.to_text(sampled(space, 1, 0)[0]),
     }
     if as_json:
         typer.echo(json.dumps(values, indent=2))
         return
-    _table(
+    print_table(
         name,
         ("figure", "value"),
         [
@@ -84,8 +78,8 @@ def describe(
     )
     rows = [(key, json.dumps(entry["value"]), entry["description"]) for key, entry in values["parameters"].items()]
     if rows:
-        _table("Parameters, for --set", ("name", "value", "meaning"), rows)
-    _table("Decisions", ("decision", "options"), _grouped(space.decisions))
+        print_table("Parameters, for --set", ("name", "value", "meaning"), rows)
+    print_table("Decisions", ("decision", "options"), _grouped(space.decisions))
     typer.echo(f"text form, for --arch: {values['example']}")
 
 
@@ -100,8 +94,8 @@ def sample(
     as_json: AsJson = False,
 ) -> None:
     """Draw architectures uniformly, one a line."""
-    space = _built(_configured(name, parameters), classes, image_size)
-    texts = [space.to_text(arch) for arch in _sampled(space, number, seed)]
+    _, space, _ = opened(name, parameters, classes, image_size)
+    texts = [space.to_text(arch) for arch in sampled(space, number, seed)]
     typer.echo(json.dumps(texts, indent=2) if as_json else "\n".join(texts))
 
 
@@ -126,9 +120,8 @@ def cost(
 
     from tailornas.spaces import LatencyTable, count, latency
 
-    config = _configured(name, parameters)
-    space = _built(config, classes, image_size)
-    chosen, size = _read(space, arch), image_size or config.image_size
+    config, space, size = opened(name, parameters, classes, image_size)
+    chosen = read(space, arch)
     network = config.network(space, chosen, classes, torch.Generator().manual_seed(0))
     counted = count(network, size)
     values: dict[str, Any] = {
@@ -167,7 +160,7 @@ def cost(
     if as_json:
         typer.echo(json.dumps(values, indent=2))
     else:
-        _table(f"{name}, {classes} classes, {size} pixels", ("figure", "value"), rows)
+        print_table(f"{name}, {classes} classes, {size} pixels", ("figure", "value"), rows)
 
 
 @app.command()
@@ -183,9 +176,8 @@ def draw(
     """Draw an architecture as SVG."""
     from tailornas.spaces import draw as draw_architecture
 
-    config = _configured(name, parameters)
-    space = _built(config, classes, image_size)
-    chosen = _read(space, arch)
+    config, space, _ = opened(name, parameters, classes, image_size)
+    chosen = read(space, arch)
     picture = draw_architecture(config, space, chosen)
     try:
         out.write_text(picture, encoding="utf-8")
@@ -211,10 +203,9 @@ def check_latency(
     from tailornas.metrics import kendall_tau, spearman_rho
     from tailornas.spaces import LatencyTable, compare
 
-    config = _configured(name, parameters)
-    space = _built(config, classes, image_size)
-    size, rng = image_size or config.image_size, torch.Generator().manual_seed(seed)
-    archs = _sampled(space, number, seed)
+    config, space, size = opened(name, parameters, classes, image_size)
+    rng = torch.Generator().manual_seed(seed)
+    archs = sampled(space, number, seed)
     networks = [config.network(space, arch, classes, rng) for arch in archs]
     table = LatencyTable.cached(torch.device("cpu"))
     predicted, measured = compare(networks, table, size)
@@ -240,48 +231,7 @@ def check_latency(
         ("by table", f"{min(predicted):.2f} to {max(predicted):.2f} ms"),
         ("table", str(table.path)),
     ]
-    _table(f"{name}: table and clock over {number} architectures", ("figure", "value"), rows)
-
-
-def _configured(name: str, assignments: list[str] | None) -> "SpaceConfig":
-    from pydantic import BaseModel
-
-    from tailornas.config import read_config
-    from tailornas.spaces import SpaceSection
-
-    class Section(BaseModel):
-        space: SpaceSection
-
-    for assignment in assignments or ():
-        if not assignment.partition("=")[0].strip() or "=" not in assignment:
-            raise ConfigError(f"expected --set KEY=VALUE, got {assignment!r}")
-    given = [f"space.{assignment.strip()}" for assignment in assignments or ()]
-    return read_config(Section, None, given, {"space.name": name}).space
-
-
-def _built(config: "SpaceConfig", classes: int, image_size: int | None) -> "SearchSpace[Backbone]":
-    import torch
-
-    from tailornas.spaces import build_space
-
-    return build_space(config, classes, torch.Generator().manual_seed(0), image_size or config.image_size)
-
-
-def _sampled(space: "SearchSpace[Backbone]", number: int, seed: int) -> "list[Architecture]":
-    import torch
-
-    draws = torch.Generator().manual_seed(seed)
-    return [space.sample(draws) for _ in range(number)]
-
-
-def _read(space: "SearchSpace[Backbone]", arch: str) -> "Architecture":
-    if not arch.startswith("@"):
-        return space.from_text(arch)
-    try:
-        return space.from_text(Path(arch[1:]).read_text(encoding="utf-8"))
-    except (OSError, UnicodeDecodeError) as error:
-        reason = error.strerror if isinstance(error, OSError) else "it is not text"
-        raise ConfigError(f"cannot read the architecture in {arch[1:]}: {reason}") from error
+    print_table(f"{name}: table and clock over {number} architectures", ("figure", "value"), rows)
 
 
 def _summary(model: type) -> str:
@@ -325,9 +275,3 @@ def _large(number: int) -> str:
 
 def _correlation(value: float | None) -> str:
     return "none: all are equal" if value is None else f"{value:.3f}"
-
-
-def _table(title: str, columns: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
-    from tailornas.runs import make_console
-
-    make_console({}).table(title, columns, rows)

@@ -9,7 +9,7 @@ from tailornas.methods.fitting import Fitting
 from tailornas.methods.imb_nas import imb_nas
 from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, TrainPlan
 from tailornas.methods.source import SupernetSource, choose_source, published_source
-from tailornas.types import Artifact
+from tailornas.stages import Artifact
 
 __all__ = [
     "DEFAULT_EPOCHS",

@@ -16,8 +16,9 @@ from tailornas.metrics import GroupConfig
 from tailornas.search import Limits, SearchConfig
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
+from tailornas.stages import Run
 from tailornas.training import PretrainConfig, TrainConfig
-from tailornas.types import Architecture, Run, TrainSplit
+from tailornas.types import Architecture, TrainSplit
 
 __all__ = ["Context", "Settings"]
 

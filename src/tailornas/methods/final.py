@@ -13,6 +13,7 @@ from tailornas.methods.plan import plan_training as plan_within
 from tailornas.metrics import report as recognition_report
 from tailornas.seeding import generator
 from tailornas.spaces import latency
+from tailornas.stages import Artifact, Detached, Stage
 from tailornas.training import (
     EpochBatches,
     Fitted,
@@ -24,7 +25,6 @@ from tailornas.training import (
     train_sampler,
 )
 from tailornas.training import train as train_network
-from tailornas.types import Artifact, Detached, Stage
 
 __all__ = ["evaluate", "plan_training", "train"]
 

@@ -11,8 +11,9 @@ from tailornas.data import AugmentConfig, Batches, Dataset, Sampler
 from tailornas.metrics import GroupConfig
 from tailornas.search import Costs, Limits
 from tailornas.spaces import Cost, latency
+from tailornas.stages import Run
 from tailornas.training import TrainConfig
-from tailornas.types import Normalization, Run, TrainSplit
+from tailornas.types import Normalization, TrainSplit
 
 __all__ = ["Fitting"]
 

@@ -11,7 +11,7 @@ from tailornas.methods.supernet import (
     search,
     source_supernet,
 )
-from tailornas.types import Artifact
+from tailornas.stages import Artifact
 
 __all__ = ["imb_nas"]
 

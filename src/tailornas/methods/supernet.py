@@ -18,9 +18,10 @@ from tailornas.methods.plan import plan_search as plan_within
 from tailornas.search import Candidate, Costs, Score, best, check_reachable, evolve, score
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace, load_published
+from tailornas.stages import Artifact, Detached, Stage
 from tailornas.training import EpochBatches, Fitted, images_per_second
 from tailornas.training import pretrain as train_supernet
-from tailornas.types import Architecture, Artifact, Detached, Stage
+from tailornas.types import Architecture
 
 __all__ = ["adapt", "adapt_inputs", "check_limits", "plan_search", "pretrain", "search", "source_supernet", "transfer"]
 

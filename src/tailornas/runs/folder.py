@@ -40,7 +40,7 @@ from tailornas.runs.files import (
 from tailornas.runs.lock import locked, terminable
 from tailornas.runs.record import LOCK, RECORD, RunRecord, check_folder
 from tailornas.runs.stage import CHECKPOINT, LOG, RunStage
-from tailornas.types import Artifact, Stage
+from tailornas.stages import Artifact, Stage
 
 __all__ = ["RunFolder", "fingerprint"]
 
@@ -68,7 +68,7 @@ def fingerprint(name: str, inputs: Mapping[str, Any]) -> str:
 
 @final
 class RunFolder:
-    """The :class:`tailornas.types.Run` of a folder. Made by :meth:`open`, used as a context manager.
+    """The :class:`tailornas.stages.Run` of a folder. Made by :meth:`open`, used as a context manager.
 
     In the ``with`` block SIGTERM ends the run as Ctrl-C does. However it ends, opened again it goes on.
 

@@ -19,7 +19,7 @@ RECORD_SECONDS = 1.0
 
 @final
 class RunStage:
-    """The :class:`tailornas.types.Stage` of a run folder.
+    """The :class:`tailornas.stages.Stage` of a run folder.
 
     Args:
         folder: the stage's folder.

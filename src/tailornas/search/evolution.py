@@ -14,7 +14,8 @@ from tailornas.search.evaluate import Score
 from tailornas.search.limits import Costs, Limits
 from tailornas.seeding import derive_seed
 from tailornas.spaces import Backbone, SearchSpace
-from tailornas.types import Architecture, Stage
+from tailornas.stages import Stage
+from tailornas.types import Architecture
 
 __all__ = ["Candidate", "SearchConfig", "best", "evolve"]
 

@@ -20,21 +20,16 @@ from tailornas.spaces.choice import Choice
 from tailornas.spaces.cost import Cost, Latency, count, latency
 from tailornas.spaces.darts import darts, genotype_of
 from tailornas.spaces.darts_network import DARTSNetwork, darts_network
-from tailornas.spaces.elastic import (
-    Dimension,
-    ElasticBatchNorm2d,
-    ElasticConv2d,
-    ElasticDepth,
-    ElasticLinear,
-    Number,
-    current,
-    largest,
-)
+from tailornas.spaces.dimension import Dimension, Number, current, largest
+from tailornas.spaces.elastic import ElasticBatchNorm2d, ElasticDepth, ElasticLinear
+from tailornas.spaces.elastic_conv import ElasticConv2d
 from tailornas.spaces.elastic_resnet import ElasticResNet, elastic_resnet
-from tailornas.spaces.grammar import Grammar, Group
+from tailornas.spaces.grammar import Grammar
+from tailornas.spaces.group import Group
 from tailornas.spaces.latency_table import LatencyTable, compare
 from tailornas.spaces.mobilenet import MobileNetV3, mobilenet
-from tailornas.spaces.nasbench201 import NASBench201, cell_edges, nasbench201
+from tailornas.spaces.nasbench201 import NASBench201, nasbench201
+from tailornas.spaces.nasbench201_cells import cell_edges
 from tailornas.spaces.nats_size import NATSSize, nats_size
 from tailornas.spaces.network import Backbone
 from tailornas.spaces.ofa_checkpoint import NORMALIZATION, load_ofa, load_published

@@ -11,7 +11,8 @@ from tailornas.spaces.darts_network import DARTSNetwork, Edges
 from tailornas.spaces.darts_operations import operation
 from tailornas.spaces.genotype import PRIMITIVES, Edge, Genotype
 from tailornas.spaces.genotypes import published_genotype
-from tailornas.spaces.grammar import Grammar, Group
+from tailornas.spaces.grammar import Grammar
+from tailornas.spaces.group import Group
 from tailornas.spaces.operations import initialise
 from tailornas.spaces.space import SearchSpace
 from tailornas.types import Architecture

@@ -9,7 +9,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError, ConfigError
-from tailornas.spaces.elastic import Dimension, ElasticBatchNorm2d, ElasticConv2d, ElasticDepth
+from tailornas.spaces.dimension import Dimension
+from tailornas.spaces.elastic import ElasticBatchNorm2d, ElasticDepth
+from tailornas.spaces.elastic_conv import ElasticConv2d
 from tailornas.spaces.grammar import Grammar
 from tailornas.spaces.network import Backbone
 from tailornas.spaces.operations import initialise

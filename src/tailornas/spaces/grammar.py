@@ -6,9 +6,10 @@ from dataclasses import dataclass
 from typing import final
 
 from tailornas.errors import ArchitectureError
+from tailornas.spaces.group import Group
 from tailornas.types import Architecture
 
-__all__ = ["Grammar", "Group", "from_json", "to_json"]
+__all__ = ["Grammar", "from_json", "to_json"]
 
 
 def to_json(arch: Architecture) -> str:
@@ -34,20 +35,6 @@ def from_json(text: str) -> Architecture:
         if not (isinstance(pair, tuple) and isinstance(pair[1], str)):
             raise ArchitectureError(f"architecture, entry {position}: expected 'decision': 'option', got {pair!r}")
     return Architecture(tuple(pairs))
-
-
-@final
-@dataclass(frozen=True)
-class Group:
-    """Decisions that random methods draw, change and inherit together.
-
-    Args:
-        keys: the decisions.
-        options: their admissible joint options, each in the order of the keys.
-    """
-
-    keys: tuple[str, ...]
-    options: tuple[tuple[str, ...], ...]
 
 
 @final

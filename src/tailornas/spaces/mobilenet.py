@@ -12,7 +12,9 @@ from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError
 from tailornas.spaces.choice import Decision
-from tailornas.spaces.elastic import Dimension, ElasticBatchNorm2d, ElasticConv2d, ElasticDepth, Number
+from tailornas.spaces.dimension import Dimension, Number
+from tailornas.spaces.elastic import ElasticBatchNorm2d, ElasticDepth
+from tailornas.spaces.elastic_conv import ElasticConv2d
 from tailornas.spaces.grammar import Grammar
 from tailornas.spaces.mobilenet_text import BLOCKS, DEPTHS, EXPANSIONS, KERNELS, STAGES, from_text, to_text
 from tailornas.spaces.network import Backbone

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 from tailornas.errors import ArchitectureError
 from tailornas.spaces.choice import Conditions, Decision
 from tailornas.spaces.copying import copy_module
-from tailornas.spaces.elastic import Dimension, ElasticBatchNorm2d, ElasticConv2d, current, mask
+from tailornas.spaces.dimension import Dimension, current, mask
+from tailornas.spaces.elastic import ElasticBatchNorm2d
+from tailornas.spaces.elastic_conv import ElasticConv2d
 from tailornas.spaces.grammar import Grammar
 from tailornas.spaces.network import Backbone
 from tailornas.spaces.operations import initialise

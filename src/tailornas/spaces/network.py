@@ -5,7 +5,8 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from tailornas.spaces.elastic import Dimension, ElasticLinear, Number, largest
+from tailornas.spaces.dimension import Dimension, Number, largest
+from tailornas.spaces.elastic import ElasticLinear
 from tailornas.spaces.operations import initialise
 from tailornas.types import Normalization
 

@@ -15,7 +15,8 @@ from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError, ConfigError
 from tailornas.spaces.cost import evaluating
-from tailornas.spaces.elastic import ElasticLinear, Number
+from tailornas.spaces.dimension import Number
+from tailornas.spaces.elastic import ElasticLinear
 from tailornas.spaces.network import Backbone
 from tailornas.spaces.operations import initialise
 from tailornas.spaces.space import SearchSpace

@@ -5,11 +5,12 @@ from collections.abc import Callable
 from torch import nn
 
 from tailornas.spaces.build import SpaceConfig
+from tailornas.spaces.cell_drawing import Cell, Edge, draw_cells
 from tailornas.spaces.darts import genotype_of
-from tailornas.spaces.drawing import Block, Cell, Edge, Stage, draw_cells, draw_strip
-from tailornas.spaces.nasbench201 import cell_edges
+from tailornas.spaces.nasbench201_cells import cell_edges
 from tailornas.spaces.network import Backbone
 from tailornas.spaces.space import SearchSpace
+from tailornas.spaces.strip_drawing import Block, Stage, draw_strip
 from tailornas.types import Architecture
 
 __all__ = ["draw"]

@@ -10,7 +10,9 @@ from torch import Tensor, nn
 
 from tailornas.errors import ConfigError
 from tailornas.spaces.cost import Cost, count
-from tailornas.spaces.elastic import ElasticBatchNorm2d, ElasticConv2d, Number
+from tailornas.spaces.dimension import Number
+from tailornas.spaces.elastic import ElasticBatchNorm2d
+from tailornas.spaces.elastic_conv import ElasticConv2d
 from tailornas.spaces.network import Backbone
 from tailornas.spaces.operations import initialise
 

@@ -1,23 +1,24 @@
 """A search space: a network with decisions, and the algebra of its architectures."""
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from itertools import chain
-from types import MappingProxyType
 from typing import Generic, TypeVar, cast, final
 
 import torch
 from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError, ConfigError
-from tailornas.spaces.choice import Conditions, Deciding, Decision, Mode, met, walk
+from tailornas.spaces.choice import Conditions, Deciding, Mode, met, walk
 from tailornas.spaces.copying import copy_module
-from tailornas.spaces.cost import Cost, count
-from tailornas.spaces.cost_table import CostTable
-from tailornas.spaces.elastic import Dimension
-from tailornas.spaces.grammar import Grammar, Group, from_json
+from tailornas.spaces.cost import Cost
+from tailornas.spaces.cost_model import CostModel
+from tailornas.spaces.decisions import Decisions
+from tailornas.spaces.dimension import Dimension
+from tailornas.spaces.grammar import Grammar, from_json
+from tailornas.spaces.group import Pairs, group_decisions
 from tailornas.spaces.operations import initialise
 from tailornas.types import Architecture
 
@@ -25,14 +26,28 @@ __all__ = ["SearchSpace"]
 
 NetT_co = TypeVar("NetT_co", bound=nn.Module, covariant=True)
 
-Pairs = tuple[tuple[str, str], ...]
-"""Decisions with an option each."""
-
 DRAWS = 1000
 """Draws after which a random search for a valid architecture gives up."""
 
 CACHED = 2**16
 """Architectures whose simplified form and identity are remembered."""
+
+
+@final
+class _Known:
+    """What is remembered of an architecture; its identity from when somebody asks."""
+
+    __slots__ = ("_identity", "architecture", "simplified", "valid")
+
+    def __init__(self, architecture: Architecture, simplified: Architecture, grammar: Grammar) -> None:
+        self.architecture, self.simplified = architecture, simplified
+        self.valid = grammar.valid(simplified)
+        self._identity: str | None = None
+
+    def identity(self, grammar: Grammar) -> str:
+        if self._identity is None:
+            self._identity = grammar.identity(self.simplified)
+        return self._identity
 
 
 @final
@@ -57,35 +72,14 @@ class SearchSpace(Generic[NetT_co]):
     def __init__(self, network: NetT_co, grammar: Grammar | None = None) -> None:
         self._network = network
         self.grammar = grammar or Grammar()
-        # The head comes last, wherever it is registered: what it decides, layers before it have decided.
-        modules = sorted(walk(network), key=lambda found: found[0].partition(".")[0] == "head")
-        deciding = [(module, held) for _, module, held in modules if isinstance(module, Deciding)]
-        reads = [(decision, held) for module, held in deciding for decision in module.decisions()]
-        reads += [(v, held) for _, module, held in modules for v in vars(module).values() if isinstance(v, Dimension)]
-        self._sites = list({id(decision): decision for decision, _ in reads}.values())
-        decisions: dict[str, tuple[str, ...]] = {}
-        for site in self._sites:
-            if decisions.setdefault(site.key, site.names) != site.names:
-                raise ArchitectureError(
-                    f"decisions that share the key {site.key!r} must have the same options in the same order: "
-                    f"one has {', '.join(decisions[site.key])}, another {', '.join(site.names)}"
-                )
-        if not decisions:
-            raise ArchitectureError(
-                f"{type(network).__name__} contains no Choice and no Dimension: expected at least one decision"
-            )
-        self._decisions = MappingProxyType(decisions)
-        self._allowed = [frozenset((key, name) for name in names) for key, names in decisions.items()]
-        self._places = _conditional(reads)
-        self._groups = _joint_options(self.grammar.groups, decisions)
-        self._free = [joint for joint in self._groups if len(joint) > 1]
-        self._simplified = lru_cache(CACHED)(self._simplify)
-        self._valid = lru_cache(CACHED)(lambda arch: self.grammar.valid(self._simplified(arch)))
-        self._identity = lru_cache(CACHED)(lambda arch: self.grammar.identity(self._simplified(arch)))
+        self._decisions = Decisions.of(network)
+        self._groups = group_decisions(self.grammar.groups, self.decisions)
+        self._free = [group for group in self._groups if len(group.options) > 1]
+        # By choices, not by architectures, whose hash and equality are Python's: a search asks at every step.
+        self._known = lru_cache(CACHED)(self._know)
         self._canonical = lru_cache(CACHED)(self._canonicalise)
         self._deciding = lru_cache(8)(self._find_deciding)
-        self._table = lru_cache(32)(self._build_table)
-        self._counted = lru_cache(CACHED)(lambda arch, size, head: count(self.derive(arch), size))
+        self._costs = CostModel(self)
 
     @property
     def network(self) -> NetT_co:
@@ -95,32 +89,16 @@ class SearchSpace(Generic[NetT_co]):
     @property
     def decisions(self) -> Mapping[str, tuple[str, ...]]:
         """Option names by decision key, in the order in which the network contains them."""
-        return self._decisions
+        return self._decisions.options
 
     @property
     def size(self) -> int:
         """Number of architectures that can be drawn, with invalid and equal ones."""
-        return math.prod(map(len, self._groups))
+        return math.prod(len(group.options) for group in self._groups)
 
     def architecture(self, choices: Mapping[str, str]) -> Architecture:
         """Checks a mapping from decisions to options and puts it in the space's order."""
-        pairs = choices.choices if isinstance(choices, Architecture) else tuple(choices.items())
-        if len(pairs) == len(self._allowed) and all(map(frozenset.__contains__, self._allowed, pairs)):
-            return choices if isinstance(choices, Architecture) else Architecture(pairs)
-        choices = dict(pairs)
-        for position, key in enumerate(choices, start=1):
-            if key not in self.decisions:
-                raise ArchitectureError(
-                    f"unknown decision {key!r} at position {position}: expected {', '.join(self.decisions)}"
-                )
-        for position, (key, options) in enumerate(self.decisions.items(), start=1):
-            if choices.get(key) not in options:
-                came = f"has the unknown option {choices[key]!r}" if key in choices else "is missing"
-                raise ArchitectureError(
-                    f"decision {key!r} (position {position} of {len(self.decisions)}) {came}: "
-                    f"expected one of {', '.join(options)}"
-                )
-        return Architecture(tuple((key, choices[key]) for key in self.decisions))
+        return self._decisions.architecture(choices)
 
     def to_text(self, arch: Architecture) -> str:
         """The space's own text form of an architecture."""
@@ -137,15 +115,15 @@ class SearchSpace(Generic[NetT_co]):
 
     def valid(self, arch: Architecture) -> bool:
         """Whether the architecture is worth building."""
-        return self._valid(arch)
+        return self._known(arch.choices).valid
 
     def simplify(self, arch: Architecture) -> Architecture:
         """The same network with dead parts replaced by their cheapest equivalent."""
-        return self._simplified(arch)
+        return self._known(arch.choices).simplified
 
     def identity(self, arch: Architecture) -> str:
         """A key that equal networks, and only these, share: what a search remembers its scores by."""
-        return self._identity(arch)
+        return self._known(arch.choices).identity(self.grammar)
 
     def canonical(self, arch: Architecture) -> str:
         """The key by which the space's publication counts distinct architectures; without one, :meth:`identity`."""
@@ -153,25 +131,18 @@ class SearchSpace(Generic[NetT_co]):
 
     def _canonicalise(self, arch: Architecture) -> str:
         if self.grammar.canonical is None:
-            return self._identity(arch)
+            return self._known(arch.choices).identity(self.grammar)
         return self.grammar.canonical(self.architecture(arch))
 
-    def _simplify(self, arch: Architecture) -> Architecture:
-        arch = self.architecture(arch)
-        if self._places:
-            choices = dict(arch.choices)
-            for key, places in self._places.items():
-                # A decision inside parts that do not exist decides nothing: it takes its first option.
-                if not any(met(held, choices) for held in places):
-                    choices[key] = self.decisions[key][0]
-            arch = Architecture.of(choices)
-        return self.grammar.simplify(arch)
+    def _know(self, choices: Pairs) -> "_Known":
+        arch = self.architecture(Architecture(choices))
+        return _Known(arch, self.grammar.simplify(self._decisions.settled(arch)), self.grammar)
 
     def sample(self, generator: torch.Generator) -> Architecture:
         """Draws uniformly among the valid architectures."""
         for _ in range(DRAWS):
             draws = zip(self._groups, _uniform(len(self._groups), generator), strict=True)
-            arch = self._joined(joint[int(u * len(joint))] for joint, u in draws)
+            arch = self._joined(group.pairs[int(u * len(group.pairs))] for group, u in draws)
             if self.valid(arch):
                 return arch
         raise ArchitectureError(f"no valid architecture in {DRAWS} draws: expected a space with more valid ones")
@@ -188,19 +159,19 @@ class SearchSpace(Generic[NetT_co]):
         Raises:
             ArchitectureError: no such architecture was found.
         """
-        arch = self.architecture(arch)
-        free = self._free
+        parent, free = self._known(arch.choices), self._free
+        start, identity = parent.architecture.choices, parent.identity(self.grammar)
         for _ in range(DRAWS if free else 0):
             forced, u, *draws = _uniform(2 + 2 * len(free) if rate else 2, generator)
             at = int(forced * len(free))
-            choices = dict(arch.choices)
-            choices.update(_other(free[at], choices, u))
-            for position, (chance, u) in enumerate(zip(draws[::2], draws[1::2], strict=True)):
-                if chance < rate and position != at:
-                    choices.update(_other(free[position], choices, u))
-            child = Architecture(tuple(choices.items()))
-            if self._valid(child) and self._identity(child) != self._identity(arch):
-                return child
+            choices = dict(start)
+            choices.update(free[at].other(choices, u))
+            for position, group in enumerate(free if rate else ()):
+                if draws[2 * position] < rate and position != at:
+                    choices.update(group.other(choices, draws[2 * position + 1]))
+            child = self._known(tuple(choices.items()))
+            if child.valid and child.identity(self.grammar) != identity:
+                return child.architecture
         raise ArchitectureError(f"no other valid network near {self.to_text(arch)}: expected a larger space")
 
     def crossover(self, a: Architecture, b: Architecture, generator: torch.Generator) -> Architecture:
@@ -215,7 +186,7 @@ class SearchSpace(Generic[NetT_co]):
         parents = [dict(self.architecture(parent)) for parent in (a, b)]
         while True:
             draws = zip(self._groups, _uniform(len(self._groups), generator), strict=True)
-            child = self._joined(_current(joint, parents[u >= 0.5]) for joint, u in draws)
+            child = self._joined(group.current(parents[u >= 0.5]) for group, u in draws)
             if self.valid(child):
                 return child
 
@@ -224,22 +195,18 @@ class SearchSpace(Generic[NetT_co]):
         choices = dict(self.architecture(arch).choices)
         near = (
             Architecture(tuple({**choices, **dict(other)}.items()))
-            for joint in self._groups
-            for other in _others(joint, choices)
+            for group in self._groups
+            for other in group.others(choices)
         )
         return [other for other in near if self.valid(other)]
 
     def _joined(self, options: Iterable[Pairs]) -> Architecture:
         """The architecture made of one joint option of every group."""
-        pairs = tuple(chain.from_iterable(options))
-        if not all(map(frozenset.__contains__, self._allowed, pairs)):  # groups need not be of neighbouring decisions
-            choices = dict(pairs)
-            pairs = tuple((key, choices[key]) for key in self.decisions)
-        return Architecture(pairs)
+        return self._decisions.ordered(tuple(chain.from_iterable(options)))
 
     def activate(self, arch: Architecture) -> AbstractContextManager[None]:
         """Inside ``with space.activate(arch):`` the network runs this path. Nests; restores what was active before."""
-        return self._running(dict(self._simplified(arch).choices))
+        return self.running(dict(self.simplify(arch).choices))
 
     def mix(self, weights: Mapping[str, Tensor]) -> AbstractContextManager[None]:
         """Inside ``with space.mix(weights):`` every option runs, weighted. Nests; restores what was active before.
@@ -258,18 +225,22 @@ class SearchSpace(Generic[NetT_co]):
                     f"weights of decision {key!r} have shape {tuple(weights[key].shape)}: expected ({len(names)},), "
                     f"one for each of {', '.join(names)}"
                 )
-        return self._running({key: weights[key].unbind() for key in self.decisions})
+        return self.running({key: weights[key].unbind() for key in self.decisions})
 
     @contextmanager
-    def _running(self, active: Mapping[str, Mode]) -> Iterator[None]:
+    def running(self, active: Mapping[str, Mode]) -> Iterator[None]:
+        """Inside ``with space.running(modes):`` each decision runs in its mode: an option's name, or weights.
+
+        What :meth:`activate` and :meth:`mix` share; it checks nothing.
+        """
         # Not by nn.Module's own __setattr__, which looks for parameters: `active` is none, and this runs every step.
-        before = [site.active for site in self._sites]
-        for site in self._sites:
+        before = [site.active for site in self._decisions.sites]
+        for site in self._decisions.sites:
             object.__setattr__(site, "active", active[site.key])
         try:
             yield
         finally:
-            for site, previous in zip(self._sites, before, strict=True):
+            for site, previous in zip(self._decisions.sites, before, strict=True):
                 object.__setattr__(site, "active", previous)
 
     def derive(self, arch: Architecture, *, weights: bool = True, generator: torch.Generator | None = None) -> NetT_co:
@@ -286,10 +257,10 @@ class SearchSpace(Generic[NetT_co]):
         """
         if weights == (generator is not None):
             raise ConfigError("derive takes a generator exactly if weights=False: it draws the new weights")
-        choices = dict(self._simplified(arch).choices)
+        choices = dict(self.simplify(arch).choices)
         # The plain form of each deciding module is made before the network's copy, so that nothing else is visited.
         copies: dict[int, object] = {
-            id(site): site.values[choices[site.key]] for site in self._sites if isinstance(site, Dimension)
+            id(site): site.values[choices[site.key]] for site in self._decisions.sites if isinstance(site, Dimension)
         }
         for module, held in reversed(self._deciding(getattr(self.network, "head", None))):  # inner ones first
             if id(module) not in copies and met(held, choices):
@@ -319,70 +290,7 @@ class SearchSpace(Generic[NetT_co]):
         Raises:
             ArchitectureError: ``named`` in a space whose options' costs do not add up.
         """
-        head = getattr(self.network, "head", None)
-        choices = self.architecture(arch) if named else self._simplified(arch)
-        sizing = tuple((key, choices[key]) for key in self.grammar.sizing)
-        table = self._table(image_size, sizing, head)
-        if table is not None:
-            return table.cost(dict(choices.choices))
-        if named:
-            raise ArchitectureError("the costs of this space's options do not add up: expected named=False")
-        return self._counted(choices, image_size, head)
-
-    def _build_table(
-        self, image_size: int, sizing: tuple[tuple[str, str], ...], _head: nn.Module | None
-    ) -> CostTable | None:
-        """The table, unless costs do not add up; the replaceable head is an argument to be part of the cache's key."""
-        equal = {key: torch.full((len(names),), 1 / len(names)).unbind() for key, names in self.decisions.items()}
-        try:
-            with self._running({**equal, **dict(sizing)}):
-                table = CostTable.of(self.network, image_size)
-        except (RuntimeError, TypeError):  # options whose outputs cannot be added have no independent cost
-            return None
-        draws = torch.Generator().manual_seed(0)
-        probes = [self.sample(draws) for _ in range(2)]
-        for position in range(max(map(len, self.decisions.values()))):
-            probes.append(Architecture.of({k: names[position % len(names)] for k, names in self.decisions.items()}))
-        probes = [self.architecture({**arch, **dict(sizing)}) for arch in probes]
-        exact = all(table.cost(dict(self.simplify(arch))) == count(self.derive(arch), image_size) for arch in probes)
-        return table if exact else None
-
-
-def _conditional(reads: Sequence[tuple[Decision, Conditions]]) -> dict[str, set[Conditions]]:
-    """Where each decision is read, of those that some architectures do not read at all."""
-    places: dict[str, set[Conditions]] = {}
-    for decision, held in reads:
-        places.setdefault(decision.key, set()).add(held)
-    return {key: found for key, found in places.items() if () not in found}
-
-
-def _joint_options(groups: Sequence[Group], decisions: Mapping[str, tuple[str, ...]]) -> list[list[Pairs]]:
-    """The options of every group, and of every decision that is in none of them, in the order of decisions."""
-    grouped: dict[str, Group] = {}
-    for group in groups:
-        for position, key in enumerate(group.keys):
-            if key not in decisions or key in grouped:
-                raise ArchitectureError(f"group of {', '.join(group.keys)}: expected decisions that no other group has")
-            if not {options[position] for options in group.options} <= set(decisions[key]):
-                raise ArchitectureError(f"group of {', '.join(group.keys)}: expected options that {key!r} has")
-            grouped[key] = group
-    alone = {key: Group((key,), tuple((name,) for name in names)) for key, names in decisions.items()}
-    found = {id(group): group for group in (grouped.get(key, alone[key]) for key in decisions)}
-    return [[tuple(zip(g.keys, options, strict=True)) for options in g.options] for g in found.values()]
-
-
-def _current(joint: list[Pairs], choices: Mapping[str, str]) -> Pairs:
-    return tuple([(key, choices[key]) for key, _ in joint[0]])
-
-
-def _others(joint: list[Pairs], choices: Mapping[str, str]) -> list[Pairs]:
-    current = _current(joint, choices)
-    return [options for options in joint if options != current]
-
-
-def _other(joint: list[Pairs], choices: Mapping[str, str], u: float) -> Pairs:
-    others = _others(joint, choices)
-    return others[int(u * len(others))]
+        return self._costs.cost(arch, image_size, named=named)
 
 
 def _uniform(draws: int, generator: torch.Generator) -> list[float]:

@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from tailornas.errors import ConfigError, DivergenceError
-from tailornas.types import Stage
+from tailornas.stages import Stage
 
 __all__ = ["EpochBatches", "Fitted", "OptimizerConfig", "Position", "Step", "fit", "learning_rate_at", "make_optimizer"]
 

@@ -13,9 +13,10 @@ from tailornas.heads import LWSHead, build_head, nearest_class_mean, tau_normali
 from tailornas.losses import LOSSES, LossName, build_loss, check_head, class_priors
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone
+from tailornas.stages import Stage
 from tailornas.training.loop import EpochBatches, OptimizerConfig, Position, fit
 from tailornas.training.objective import check_objective
-from tailornas.types import ClassCounts, Stage
+from tailornas.types import ClassCounts
 
 __all__ = ["SecondStageConfig", "replace_head", "second_stage"]
 

@@ -25,11 +25,12 @@ from tailornas.losses import (
 )
 from tailornas.seeding import generator
 from tailornas.spaces import DARTSNetwork
+from tailornas.stages import Stage
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
 from tailornas.training.objective import check_objective
 from tailornas.training.second_stage import SecondStageConfig
 from tailornas.training.two_branch import TwoBranchNetwork, two_branch_loss
-from tailornas.types import ClassCounts, Stage
+from tailornas.types import ClassCounts
 
 __all__ = ["TrainConfig", "train", "train_sampler"]
 

@@ -9,9 +9,10 @@ from torch import Tensor
 from tailornas.losses import LossName, Weighting, build_loss, class_weights
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
+from tailornas.stages import Stage
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
 from tailornas.training.objective import check_objective, new_head
-from tailornas.types import ClassCounts, Stage
+from tailornas.types import ClassCounts
 
 __all__ = ["PretrainConfig", "pretrain"]
 

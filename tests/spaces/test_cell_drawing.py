@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailornas.spaces.drawing import Block, Cell, Edge, Stage, draw_cells, draw_strip
+from tailornas.spaces.cell_drawing import Cell, Edge, draw_cells
+from tailornas.spaces.strip_drawing import Block, Stage, draw_strip
 
 SVG = "{http://www.w3.org/2000/svg}"
 Box = tuple[float, float, float, float]

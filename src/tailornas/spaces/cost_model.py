@@ -1,0 +1,65 @@
+"""What the architectures of a search space cost: by a table where costs add up, otherwise counted one by one."""
+
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any, final
+
+import torch
+from torch import nn
+
+from tailornas.errors import ArchitectureError
+from tailornas.spaces.cost import Cost, count
+from tailornas.spaces.cost_table import CostTable
+from tailornas.spaces.group import Pairs
+from tailornas.types import Architecture
+
+if TYPE_CHECKING:
+    from tailornas.spaces.space import SearchSpace
+
+__all__ = ["CostModel"]
+
+COUNTED = 2**16
+"""Architectures whose counted cost is remembered."""
+
+
+@final
+class CostModel:
+    """Exact costs of a space's architectures, remembered for the network as it was when they were asked for.
+
+    Args:
+        space: whose architectures; its network's ``head`` may be replaced at any time.
+    """
+
+    def __init__(self, space: "SearchSpace[Any]") -> None:
+        self._space = space
+        self._table = lru_cache(32)(self._build_table)
+        self._counted = lru_cache(COUNTED)(lambda arch, size, head: count(space.derive(arch), size))
+
+    def cost(self, arch: Architecture, image_size: int, *, named: bool) -> Cost:
+        """See :meth:`~tailornas.spaces.space.SearchSpace.cost`."""
+        space = self._space
+        head = getattr(space.network, "head", None)
+        choices = space.architecture(arch) if named else space.simplify(arch)
+        sizing = tuple((key, choices[key]) for key in space.grammar.sizing)
+        table = self._table(image_size, sizing, head)
+        if table is not None:
+            return table.cost(dict(choices.choices))
+        if named:
+            raise ArchitectureError("the costs of this space's options do not add up: expected named=False")
+        return self._counted(choices, image_size, head)
+
+    def _build_table(self, image_size: int, sizing: Pairs, _head: nn.Module | None) -> CostTable | None:
+        """The table, unless costs do not add up; the replaceable head is an argument to be part of the cache's key."""
+        space = self._space
+        equal = {key: torch.full((len(names),), 1 / len(names)).unbind() for key, names in space.decisions.items()}
+        try:
+            with space.running({**equal, **dict(sizing)}):
+                table = CostTable.of(space.network, image_size)
+        except (RuntimeError, TypeError):  # options whose outputs cannot be added have no independent cost
+            return None
+        draws = torch.Generator().manual_seed(0)
+        probes = [space.sample(draws) for _ in range(2)]
+        for position in range(max(map(len, space.decisions.values()))):
+            probes.append(Architecture.of({k: names[position % len(names)] for k, names in space.decisions.items()}))
+        probes = [space.architecture({**arch, **dict(sizing)}) for arch in probes]
+        exact = all(table.cost(dict(space.simplify(arch))) == count(space.derive(arch), image_size) for arch in probes)
+        return table if exact else None
