@@ -91,7 +91,7 @@ def many_decisions() -> SearchSpace[nn.Module]:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file to write; printed in any case")
-    parser.add_argument("--repeats", type=int, default=15)
+    parser.add_argument("--repeats", type=int, default=45)
     arguments = parser.parse_args()
     torch.set_num_threads(1)
     rng = torch.Generator().manual_seed(0)

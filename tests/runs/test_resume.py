@@ -6,7 +6,6 @@ import os
 import random
 import shutil
 import signal
-import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -15,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from support.processes import Server, served
 from tailornas.errors import RunFolderError
 from tailornas.runs import QuietConsole, RunFolder
 
@@ -22,18 +22,14 @@ BIG = {"epochs": 12, "candidates": 30, "size": 256}
 """Checkpoints of a quarter of a megabyte and more, so that most kills hit a write."""
 
 
-class Server:
+class Method:
     """Starts the small method in forked processes; see small_method.py."""
 
-    def __init__(self, process: subprocess.Popen[str]) -> None:
-        self.process = process
+    def __init__(self, server: Server) -> None:
+        self.server = server
 
     def ask(self, **command: Any) -> int:
-        assert self.process.stdin is not None
-        assert self.process.stdout is not None
-        self.process.stdin.write(json.dumps(command) + "\n")
-        self.process.stdin.flush()
-        return int(self.process.stdout.readline())
+        return int(self.server.ask(**command))
 
     def run(self, folder: Path, **options: Any) -> int:
         """The exit code, or the negative signal."""
@@ -41,15 +37,9 @@ class Server:
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[Server]:
-    script = Path(__file__).with_name("small_method.py")
-    with subprocess.Popen(
-        [sys.executable, str(script)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    ) as process:
-        yield Server(process)
-        assert process.stdin is not None
-        process.stdin.close()
-    assert process.returncode == 0
+def method() -> Iterator[Method]:
+    with served(Path(__file__).with_name("small_method.py")) as server:
+        yield Method(server)
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -60,8 +50,8 @@ def contents(folder: Path) -> dict[str, bytes]:
     return files
 
 
-def test_an_unkilled_run_leaves_these_files(server: Server, tmp_path: Path) -> None:
-    assert server.run(tmp_path / "run") == 0
+def test_an_unkilled_run_leaves_these_files(method: Method, tmp_path: Path) -> None:
+    assert method.run(tmp_path / "run") == 0
     assert sorted(contents(tmp_path / "run")) == [
         "config.toml",
         "environment.json",
@@ -76,33 +66,33 @@ def test_an_unkilled_run_leaves_these_files(server: Server, tmp_path: Path) -> N
     ]
 
 
-def test_killed_before_one_file_operation(server: Server, tmp_path: Path) -> None:
+def test_killed_before_one_file_operation(method: Method, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
-    assert server.run(whole) == 0
+    assert method.run(whole) == 0
     for number in itertools.count(1, step=7):
         folder = tmp_path / str(number)
-        if server.run(folder, kill_at=number) == 0:
+        if method.run(folder, kill_at=number) == 0:
             break
-        assert server.run(folder) == 0, (number, folder.with_suffix(".error").read_text())
+        assert method.run(folder) == 0, (number, folder.with_suffix(".error").read_text())
         assert contents(folder) == contents(whole), f"killed before file operation {number}"
     assert number > 50
 
 
-def test_killed_again_and_again(server: Server, tmp_path: Path) -> None:
+def test_killed_again_and_again(method: Method, tmp_path: Path) -> None:
     whole, folder = tmp_path / "whole", tmp_path / "killed"
-    assert server.run(whole, method={"epochs": 6}) == 0
+    assert method.run(whole, method={"epochs": 6}) == 0
     kills = 0
-    while (code := server.run(folder, method={"epochs": 6}, kill_at=45)) != 0:
+    while (code := method.run(folder, method={"epochs": 6}, kill_at=45)) != 0:
         assert code == -signal.SIGKILL
         kills += 1
     assert kills >= 5
     assert contents(folder) == contents(whole)
 
 
-def test_killed_at_random_moments(server: Server, tmp_path: Path) -> None:
+def test_killed_at_random_moments(method: Method, tmp_path: Path) -> None:
     whole = tmp_path / "whole"
     started = time.monotonic()
-    assert server.run(whole, method=BIG) == 0
+    assert method.run(whole, method=BIG) == 0
     longest = (time.monotonic() - started) / 3
     draw, kills, runs = random.Random(0), 0, 0
     while kills < 10:
@@ -110,23 +100,23 @@ def test_killed_at_random_moments(server: Server, tmp_path: Path) -> None:
         folder = tmp_path / f"killed-{runs}"
         code = -signal.SIGKILL
         while code != 0:
-            process = server.ask(folder=str(folder), method=BIG, start=True)
+            process = method.ask(folder=str(folder), method=BIG, start=True)
             time.sleep(draw.uniform(0, longest))
             os.kill(process, signal.SIGKILL)
-            code = server.ask(wait=process)
+            code = method.ask(wait=process)
             assert code in (0, -signal.SIGKILL), folder.with_suffix(".error").read_text()
             kills += code != 0
             longest *= 1.05
         assert contents(folder) == contents(whole)
 
 
-def test_terminated_at_any_file_operation_ends_like_ctrl_c_and_goes_on(server: Server, tmp_path: Path) -> None:
+def test_terminated_at_any_file_operation_ends_like_ctrl_c_and_goes_on(method: Method, tmp_path: Path) -> None:
     whole, folder = tmp_path / "whole", tmp_path / "terminated"
-    assert server.run(whole, method={"epochs": 6}) == 0
+    assert method.run(whole, method={"epochs": 6}) == 0
     codes: list[int] = []
     while not codes or codes[-1] != 0:
         before = elapsed(folder)
-        codes.append(server.run(folder, method={"epochs": 6}, terminate_at=45 + len(codes)))
+        codes.append(method.run(folder, method={"epochs": 6}, terminate_at=45 + len(codes)))
         assert elapsed(folder) > before
         assert not list(folder.rglob("*.tmp"))
     assert set(codes) == {130, 0}
@@ -138,39 +128,39 @@ def elapsed(folder: Path) -> float:
     return float(json.loads(record.read_text())["elapsed"]) if record.exists() else -1.0
 
 
-def test_a_full_disk_loses_nothing(server: Server, tmp_path: Path) -> None:
-    method = {"epochs": 6, "size": 64}
+def test_a_full_disk_loses_nothing(method: Method, tmp_path: Path) -> None:
+    settings = {"epochs": 6, "size": 64}
     whole, folder = tmp_path / "whole", tmp_path / "full"
-    assert server.run(whole, method=method) == 0
+    assert method.run(whole, method=settings) == 0
     # The checkpoint of "pretrain" has about 20 kB, that of "train" twice as much.
-    assert server.run(folder, method=method, file_bytes=30_000) == 2
+    assert method.run(folder, method=settings, file_bytes=30_000) == 2
     error = folder.with_suffix(".error").read_text()
     assert error.startswith(f"DiskError: cannot write {folder}/stages/train/checkpoint.pt: File too large; free some")
     assert "start the same command again" in error
     assert "\n" not in error
     assert not list(folder.rglob("*.tmp"))
     assert (folder / "stages/pretrain/result.json").exists()
-    assert server.run(folder, method=method) == 0
+    assert method.run(folder, method=settings) == 0
     assert contents(folder) == contents(whole)
 
 
-def test_a_disk_that_fills_up_in_a_log_line_loses_nothing(server: Server, tmp_path: Path) -> None:
-    method = {"candidates": 200}
+def test_a_disk_that_fills_up_in_a_log_line_loses_nothing(method: Method, tmp_path: Path) -> None:
+    settings = {"candidates": 200}
     whole, folder = tmp_path / "whole", tmp_path / "full"
-    assert server.run(whole, method=method) == 0
+    assert method.run(whole, method=settings) == 0
     log = (whole / "stages/search/log.jsonl").read_bytes()
     # In the middle of a line, and more than a checkpoint takes.
     limit = log.index(b"\n", 8000) + 10
-    assert server.run(folder, method=method, file_bytes=limit) == 2
+    assert method.run(folder, method=settings, file_bytes=limit) == 2
     assert "log.jsonl: File too large" in folder.with_suffix(".error").read_text()
     assert len((folder / "stages/search/log.jsonl").read_bytes()) == limit
-    assert server.run(folder, method=method) == 0
+    assert method.run(folder, method=settings) == 0
     assert contents(folder) == contents(whole)
 
 
-def test_a_second_process_is_refused_until_the_first_is_killed(server: Server, tmp_path: Path) -> None:
+def test_a_second_process_is_refused_until_the_first_is_killed(method: Method, tmp_path: Path) -> None:
     folder = tmp_path / "run"
-    holder = server.ask(folder=str(folder), hold=True, start=True)
+    holder = method.ask(folder=str(folder), hold=True, start=True)
     while not (folder / "worker").exists():
         time.sleep(0.01)
     worker = int((folder / "worker").read_text())
@@ -178,7 +168,7 @@ def test_a_second_process_is_refused_until_the_first_is_killed(server: Server, t
         with pytest.raises(RunFolderError, match=rf"^{folder} is in use by process {holder}: wait until it ends"):
             RunFolder.open(folder, "", QuietConsole(sys.stdout))
         os.kill(holder, signal.SIGKILL)
-        assert server.ask(wait=holder) == -signal.SIGKILL
+        assert method.ask(wait=holder) == -signal.SIGKILL
         # A worker that the killed process has forked is still there, and does not keep the folder.
         os.kill(worker, 0)
         with RunFolder.open(folder, "", QuietConsole(sys.stdout)):
@@ -187,33 +177,33 @@ def test_a_second_process_is_refused_until_the_first_is_killed(server: Server, t
         os.kill(worker, signal.SIGKILL)
 
 
-def test_changed_inputs_compute_just_the_stages_they_reach(server: Server, tmp_path: Path) -> None:
+def test_changed_inputs_compute_just_the_stages_they_reach(method: Method, tmp_path: Path) -> None:
     folder, fresh = tmp_path / "run", tmp_path / "fresh"
-    assert server.run(folder) == 0
+    assert method.run(folder) == 0
     pretrain = (folder / "stages/pretrain/result.json").stat()
-    assert server.run(folder, method={"candidates": 7}) == 0
+    assert method.run(folder, method={"candidates": 7}) == 0
     assert (folder / "stages/pretrain/result.json").stat() == pretrain
-    assert server.run(fresh, method={"candidates": 7}) == 0
+    assert method.run(fresh, method={"candidates": 7}) == 0
     assert contents(folder) == contents(fresh)
 
 
-def test_killed_while_changed_inputs_replace_a_result(server: Server, tmp_path: Path) -> None:
+def test_killed_while_changed_inputs_replace_a_result(method: Method, tmp_path: Path) -> None:
     fresh = tmp_path / "fresh"
-    assert server.run(fresh, method={"seed": 1}) == 0
+    assert method.run(fresh, method={"seed": 1}) == 0
     earlier = tmp_path / "earlier"
-    assert server.run(earlier) == 0
+    assert method.run(earlier) == 0
     for number in range(13, 45, 7):
         folder = tmp_path / str(number)
         shutil.copytree(earlier, folder)
-        assert server.run(folder, method={"seed": 1}, kill_at=number) == -signal.SIGKILL
-        assert server.run(folder, method={"seed": 1}) == 0
+        assert method.run(folder, method={"seed": 1}, kill_at=number) == -signal.SIGKILL
+        assert method.run(folder, method={"seed": 1}) == 0
         assert contents(folder) == contents(fresh)
 
 
-def test_killed_with_other_inputs_than_it_goes_on_with(server: Server, tmp_path: Path) -> None:
+def test_killed_with_other_inputs_than_it_goes_on_with(method: Method, tmp_path: Path) -> None:
     fresh, folder = tmp_path / "fresh", tmp_path / "run"
-    assert server.run(fresh, method={"epochs": 3}) == 0
-    assert server.run(folder, method={"epochs": 6}, kill_at=40) == -signal.SIGKILL
+    assert method.run(fresh, method={"epochs": 3}) == 0
+    assert method.run(folder, method={"epochs": 6}, kill_at=40) == -signal.SIGKILL
     assert (folder / "stages/pretrain/checkpoint.pt").exists()
-    assert server.run(folder, method={"epochs": 3}) == 0
+    assert method.run(folder, method={"epochs": 3}) == 0
     assert contents(folder) == contents(fresh)

@@ -4,18 +4,17 @@ import json
 import re
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-import torch
 from PIL import Image
 from sklearn.datasets import load_digits
 
+from support.shell import Shell
 from tailornas import __version__
-from tailornas.cli import main
 from tailornas.cli.options import default_folder
 from tailornas.config import RunConfig
 from tailornas.data import DataConfig
@@ -28,36 +27,6 @@ TINY = (
     "--set=train.epochs=1",
     "--set=space.channels=4",
 )
-
-
-class Shell:
-    """Runs the command in this process, in an empty working folder."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-        self.out = self.err = ""
-
-    def __call__(self, *arguments: str | Path) -> int:
-        self.monkeypatch.setattr("sys.argv", ["tailornas", *map(str, arguments)])
-        self.capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        self.out, self.err = self.capsys.readouterr()
-        return int(ended.value.code or 0)
-
-    def error(self, *arguments: str | Path) -> str:
-        """The one line that a mistake is answered with."""
-        assert self(*arguments) == 2, self.err
-        assert re.fullmatch(r"error: [^\n]+\n", self.err), self.err
-        return self.err.removeprefix("error: ").strip()
-
-
-@pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Shell]:
-    threads = torch.get_num_threads()
-    monkeypatch.chdir(tmp_path)
-    yield Shell(monkeypatch, capsys)
-    torch.set_num_threads(threads)
 
 
 @pytest.fixture

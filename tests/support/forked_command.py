@@ -1,4 +1,4 @@
-"""Runs the command in forked processes that may be interrupted or killed; see test_pipeline.py.
+"""Runs the command in forked processes that may be interrupted or killed; see processes.py.
 
 This process imports everything once, then forks a child for every JSON line on standard input, so that a start takes
 no time. It has no threads and never computes anything itself: a fork of it is like a new process.

@@ -15,7 +15,7 @@ from tailornas.cli.space import app
 from tailornas.errors import TailorNASError
 from tailornas.spaces import SPACES
 
-EXAMPLE = Path(__file__).parents[1] / "docs" / "how-to" / "examples" / "my_space.py"
+EXAMPLE = Path(__file__).parents[2] / "docs" / "how-to" / "examples" / "my_space.py"
 CELL = "|nor_conv_3x3~0|+|nor_conv_3x3~0|nor_conv_3x3~1|+|skip_connect~0|nor_conv_3x3~1|nor_conv_3x3~2|"
 PUBLISHED = "|nor_conv_3x3~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_3x3~1|skip_connect~2|"
 DEAD = "|nor_conv_3x3~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|"

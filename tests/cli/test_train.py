@@ -1,7 +1,7 @@
 """``tailornas train``, as a shell would see it: options are keys, and whatever is wrong with the input is one line."""
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,7 @@ import pytest
 import torch
 from PIL import Image
 
-from tailornas.cli import main
+from support.shell import Shell
 from tailornas.config import StandaloneConfig
 from tailornas.data import AugmentConfig
 from tailornas.losses import ScheduleConfig
@@ -31,34 +31,9 @@ PUBLISHED = OptimizerConfig(
 """How results on the long-tailed CIFARs are published (1906.07413)."""
 
 
-class Shell:
-    """Runs ``tailornas train`` in this process, in an empty working folder."""
-
-    def __init__(self, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
-        self.monkeypatch, self.capsys = monkeypatch, capsys
-        self.out = self.err = ""
-
-    def __call__(self, *arguments: str | Path) -> int:
-        self.monkeypatch.setattr("sys.argv", ["tailornas", "train", *map(str, arguments)])
-        self.capsys.readouterr()
-        with pytest.raises(SystemExit) as ended:
-            main()
-        self.out, self.err = self.capsys.readouterr()
-        return int(ended.value.code or 0)
-
-    def error(self, *arguments: str | Path) -> str:
-        """The one line that a mistake is answered with."""
-        assert self(*arguments) == 2, self.err
-        assert re.fullmatch(r"error: [^\n]+\n", self.err), self.err
-        return self.err.removeprefix("error: ").strip()
-
-
 @pytest.fixture
-def shell(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> Iterator[Shell]:
-    threads = torch.get_num_threads()
-    monkeypatch.chdir(tmp_path)
-    yield Shell(monkeypatch, capsys)
-    torch.set_num_threads(threads)
+def shell(shell: Shell) -> Shell:
+    return shell.within("train")
 
 
 @pytest.fixture

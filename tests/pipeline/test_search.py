@@ -1,0 +1,144 @@
+"""The whole command in real processes, really killed: started again, it ends with the bits of a run that never was."""
+
+import os
+import re
+import shlex
+import shutil
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from support.processes import Commands, results_of, values, written_at
+from tailornas.runs.files import read_tensors
+
+STAGES = ["pretrain", "adapt", "search", "train", "baseline", "evaluate"]
+OPTIONS = [
+    "--imbalance-factor=50",
+    "--set=pretrain.epochs=2",
+    "--set=pretrain.batch_size=64",
+    "--set=adapt.epochs=2",
+    "--set=adapt.batch_size=32",
+    "--set=search.population=4",
+    "--set=search.generations=2",
+    "--set=train.epochs=2",
+    "--set=train.batch_size=64",
+    "--set=space.channels=4",
+]
+RUN = ["run", "--out", "run", *OPTIONS]
+
+
+@pytest.fixture(scope="module")
+def whole(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run that nothing interrupted, started as users start it; meanwhile the server gets ready."""
+    folder = tmp_path_factory.mktemp("whole")
+    command = Path(sys.executable).with_name("tailornas")
+    done = subprocess.run([command, *RUN, "--quiet"], cwd=folder, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    (folder / "stdout").write_text(done.stdout)
+    return folder
+
+
+def test_a_run_leaves_these_files(whole: Path) -> None:
+    found = {str(path.relative_to(whole / "run")) for path in (whole / "run").rglob("*") if path.is_file()}
+    trained = {"pretrain", "adapt", "train", "baseline"}
+    assert found == {
+        ".lock",
+        "config.toml",
+        "environment.json",
+        "report.html",
+        "run.json",
+        *(f"stages/{name}/result.json" for name in STAGES),
+        *(f"stages/{name}/result.safetensors" for name in trained),
+        *(f"stages/{name}/log.jsonl" for name in trained | {"search"}),
+    }
+    results = results_of(whole, STAGES)
+    assert {name: len(lines) for name, lines in results["logs"].items()} == dict.fromkeys(trained | {"search"}, 2)
+
+
+def test_a_quiet_run_prints_its_summary_only(whole: Path) -> None:
+    output = (whole / "stdout").read_text()
+    assert output.strip().startswith("Result")
+    assert "report   run/report.html\n" in output
+    assert "weights  run/stages/train/result.safetensors\n" in output
+    evaluated = values(whole, "evaluate")
+    for name in ("train", "baseline"):
+        assert f"{evaluated[name]['metrics']['balanced_accuracy']:.1%}" in output
+
+
+def test_the_report_shows_the_run(whole: Path) -> None:
+    page = (whole / "run/report.html").read_text()
+    evaluated = values(whole, "evaluate")
+    for name in ("train", "baseline"):
+        assert f"{evaluated[name]['metrics']['balanced_accuracy']:.1%}" in page
+    assert "ResNet-8" in page
+    assert shlex.join(["tailornas", *RUN, "--quiet"]) in page
+
+
+def test_the_weights_are_those_of_the_found_network(whole: Path) -> None:
+    trained = values(whole, "train")
+    tensors = read_tensors(whole / "run/stages/train/result.safetensors")
+    parameters = [tensor for name, tensor in tensors.items() if "running" not in name and "tracked" not in name]
+    assert sum(tensor.numel() for tensor in parameters) == trained["costs"]["params"]
+
+
+def test_a_second_start_computes_nothing_and_says_the_same(whole: Path, commands: Commands) -> None:
+    before, results = written_at(whole), results_of(whole, STAGES)
+    first = (whole / "stdout").read_text()
+    commands.run(whole, *RUN, "--quiet")
+    assert written_at(whole) == before
+    assert results_of(whole, STAGES) == results
+    assert (whole / "stdout").read_text() == first
+    assert (whole / "stderr").read_text() == ""
+
+
+def test_what_does_not_depend_on_a_changed_setting_is_not_computed_again(
+    whole: Path, commands: Commands, tmp_path: Path
+) -> None:
+    shutil.copytree(whole / "run", tmp_path / "run")
+    before = written_at(tmp_path)
+    commands.run(tmp_path, *RUN, "--set=search.population=5")
+    after = written_at(tmp_path)
+    assert (after["pretrain"], after["adapt"]) == (before["pretrain"], before["adapt"])
+    assert after["search"] != before["search"]
+    assert len(values(tmp_path, "search")["candidates"]) == 10
+    output = (tmp_path / "stdout").read_text()
+    assert re.search(r"^pretrain .*already there$", output, re.MULTILINE)
+    assert re.search(r"^search: its inputs changed, its earlier result is replaced$", output, re.MULTILINE)
+
+
+def test_a_time_limit_adds_its_plans_and_changes_nothing_that_fits(
+    whole: Path, commands: Commands, tmp_path: Path
+) -> None:
+    """All epochs are set, so what is there already is what the planned run would compute."""
+    shutil.copytree(whole / "run", tmp_path / "run")
+    before = written_at(tmp_path)
+    commands.run(tmp_path, *RUN, "--time-limit=1h")
+    after = written_at(tmp_path)
+    assert {name for name in after if after[name] != before.get(name)} == {"plan", "plan-training"}
+    plan = values(tmp_path, "plan")
+    assert (plan["pretrain_epochs"], plan["adapt_epochs"], plan["generations"]) == (2, 2, 2)
+
+
+def test_killed_before_the_first_stage_and_in_every_stage(whole: Path, commands: Commands, tmp_path: Path) -> None:
+    commands.kill_in_every_stage(tmp_path, RUN, STAGES)
+    commands.run(tmp_path, *RUN)
+    assert results_of(tmp_path, STAGES) == results_of(whole, STAGES)
+    assert (tmp_path / "run/report.html").exists()
+
+
+def test_interrupted_it_says_how_to_go_on_and_does(whole: Path, commands: Commands, tmp_path: Path) -> None:
+    stages = tmp_path / "run" / "stages"
+    for number, name in ((signal.SIGINT, "pretrain"), (signal.SIGTERM, "adapt")):
+        process = commands.start(tmp_path, *RUN)
+        assert commands.wait_for(process, stages / name / "checkpoint.pt") is None, (tmp_path / "stderr").read_text()
+        os.kill(process, number)
+        assert commands.ended(process) == 130
+        hint = shlex.join(["tailornas", *RUN])
+        assert (tmp_path / "stderr").read_text() == f"stopped; to go on where it ended: {hint}\n"
+        assert not list(tmp_path.rglob("*.tmp"))
+    assert "pretrain" in (tmp_path / "stdout").read_text()
+    weights = [folder / "stages/pretrain/result.safetensors" for folder in (tmp_path / "run", whole / "run")]
+    assert weights[0].read_bytes() == weights[1].read_bytes()

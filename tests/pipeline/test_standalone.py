@@ -1,0 +1,162 @@
+"""``tailornas train`` in real processes, really killed: started again, it ends with the bits of one that never was."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+import torch
+
+from support.processes import Commands, results_of, values
+from tailornas.runs.files import read_tensors
+from tailornas.spaces import BackboneConfig, build_backbone, count
+
+RUN = [
+    "train",
+    "--out=run",
+    "--backbone=resnet8",
+    "--imbalance-factor=50",
+    "--loss=ce",
+    "--two-branch",
+    "--second-stage=crt",
+    "--augment=autoaugment",
+    "--cutout=2",
+    "--epochs=3",
+    "--set=train.second_stage.epochs=3",
+    "--set=train.batch_size=64",
+]
+STAGES = ["train", "train-head", "evaluate"]
+
+
+@pytest.fixture(scope="module")
+def whole(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A training that nothing interrupted."""
+    folder = tmp_path_factory.mktemp("whole")
+    commands.run(folder, *RUN, "--quiet")
+    return folder
+
+
+def test_a_training_leaves_these_files(whole: Path) -> None:
+    found = {str(path.relative_to(whole / "run")) for path in (whole / "run").rglob("*") if path.is_file()}
+    assert found == {
+        ".lock",
+        "config.toml",
+        "environment.json",
+        "report.html",
+        "run.json",
+        *(f"stages/{name}/result.json" for name in STAGES),
+        *(f"stages/{name}/{file}" for name in ("train", "train-head") for file in ("result.safetensors", "log.jsonl")),
+    }
+    assert {name: len(lines) for name, lines in results_of(whole, STAGES)["logs"].items()} == {
+        "train": 3,
+        "train-head": 3,
+    }
+
+
+def test_it_prints_its_result(whole: Path) -> None:
+    output = (whole / "stdout").read_text()
+    assert output.strip().startswith("Result")
+    assert "ResNet-8" in output
+    assert "weights  run/stages/train-head/result.safetensors\n" in output
+    metrics = values(whole, "evaluate")["train"]["metrics"]
+    assert f"{metrics['balanced_accuracy']:.1%}" in output
+    assert metrics["balanced_accuracy"] > 0.15
+    assert (whole / "stderr").read_text() == ""
+
+
+def test_the_second_stage_moves_the_head_alone(whole: Path) -> None:
+    first, second = (read_tensors(whole / f"run/stages/{name}/result.safetensors") for name in ("train", "train-head"))
+    assert first.keys() == second.keys()
+    assert {name for name, tensor in first.items() if not torch.equal(tensor, second[name])} == {
+        "head.weight",
+        "head.bias",
+    }
+
+
+def test_the_costs_are_those_of_both_branches(whole: Path) -> None:
+    costs = values(whole, "train")["costs"]
+    one = count(build_backbone(BackboneConfig(name="resnet8"), None, 8, 10, torch.Generator()), 8)
+    block, head = 9 * 32 * 64 + 9 * 64 * 64 + 4 * 64, 64 * 10
+    assert costs["params"] == one.params + block + head
+    assert costs["macs"] == one.macs + 4 * (9 * 32 * 64 + 9 * 64 * 64) + head
+
+
+def test_a_second_start_computes_nothing_and_says_the_same(whole: Path, commands: Commands) -> None:
+    results, output = results_of(whole, STAGES), (whole / "stdout").read_text()
+    written = {path: path.stat().st_mtime_ns for path in whole.glob("run/stages/*/*")}
+    commands.run(whole, *RUN, "--quiet")
+    assert {path: path.stat().st_mtime_ns for path in whole.glob("run/stages/*/*")} == written
+    assert results_of(whole, STAGES) == results
+    assert (whole / "stdout").read_text() == output
+
+
+def test_another_second_stage_goes_on_from_the_same_training(whole: Path, commands: Commands, tmp_path: Path) -> None:
+    shutil.copytree(whole / "run", tmp_path / "run")
+    before = (tmp_path / "run/stages/train/result.json").stat().st_mtime_ns
+    options = [option for option in RUN if "second" not in option]
+    commands.run(tmp_path, *options, "--second-stage=tau_norm")
+    assert (tmp_path / "run/stages/train/result.json").stat().st_mtime_ns == before
+    tensors = read_tensors(tmp_path / "run/stages/train-head/result.safetensors")
+    assert torch.allclose(tensors["head.weight"].norm(dim=1), torch.ones(10))
+    assert values(tmp_path, "evaluate") != values(whole, "evaluate")
+    commands.run(tmp_path, *options, "--quiet")  # none at all
+    assert "weights  run/stages/train/result.safetensors\n" in (tmp_path / "stdout").read_text()
+    assert (tmp_path / "run/stages/train/result.json").stat().st_mtime_ns == before
+
+
+def test_killed_before_the_first_stage_and_in_every_stage(whole: Path, commands: Commands, tmp_path: Path) -> None:
+    commands.kill_in_every_stage(tmp_path, RUN, STAGES)
+    commands.run(tmp_path, *RUN)
+    assert results_of(tmp_path, STAGES) == results_of(whole, STAGES)
+
+
+SHORT = ["--out=run", "--imbalance-factor=50", "--epochs=1", "--quiet"]
+
+
+def test_weights_of_a_training_are_where_another_begins(whole: Path, commands: Commands, tmp_path: Path) -> None:
+    """With a learning rate of next to nothing and no decay, it ends where it began."""
+    begin = ["--backbone=resnet8", "--loss=ce", *SHORT]
+    commands.run(tmp_path, "train", *begin)
+    path = shutil.move(tmp_path / "run/stages/train/result.safetensors", tmp_path / "first.safetensors")
+    still = ["--set=train.optimizer.learning_rate=1e-30", "--set=train.optimizer.weight_decay=0"]
+    commands.run(tmp_path, "train", *begin, f"--weights={path}", *still)
+    first, second = read_tensors(Path(path)), read_tensors(tmp_path / "run/stages/train/result.safetensors")
+    assert {n for n, tensor in first.items() if not torch.equal(tensor, second[n])} <= {
+        n for n in first if n.endswith(("running_mean", "running_var", "num_batches_tracked"))
+    }
+
+
+ARCHITECTURE = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"
+
+
+def search_folder(folder: Path) -> Path:
+    """What a finished search leaves of what it found."""
+    stage = folder / "stages" / "search"
+    stage.mkdir(parents=True)
+    (folder / "config.toml").write_text("[space]\nname = 'nasbench201'\nchannels = 4\ncells_per_stage = 2\n")
+    candidates = [{"architecture": "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"}, {"architecture": ARCHITECTURE}]
+    (stage / "result.json").write_text(json.dumps({"values": {"candidates": candidates, "winner": 1}}))
+    return folder
+
+
+def test_the_folder_of_a_search_is_a_backbone(commands: Commands, tmp_path: Path) -> None:
+    """The winner, in the space that was searched: not in that space's default size."""
+    found = search_folder(tmp_path / "found")
+    commands.run(tmp_path, "train", f"--backbone={found}", "--loss=balanced_softmax", "--mix=mixup", *SHORT)
+    trained = values(tmp_path, "train")
+    first = read_tensors(tmp_path / "run/stages/train/result.safetensors")
+    assert trained["architecture"] == f"nasbench201:{ARCHITECTURE}"
+    space = ["--set=space.name=nasbench201", "--set=space.channels=4", "--set=space.cells_per_stage=2"]
+    named = ["--backbone", f"nasbench201:{ARCHITECTURE}", *space]
+    before = (tmp_path / "run/stages/train/result.json").stat().st_mtime_ns
+    commands.run(tmp_path, "train", *named, "--loss=balanced_softmax", "--mix=mixup", *SHORT)
+    assert (tmp_path / "run/stages/train/result.json").stat().st_mtime_ns == before  # it is the same network
+    assert (
+        sum(t.numel() for n, t in first.items() if "running" not in n and "tracked" not in n)
+        == (trained["costs"]["params"])
+    )
+
+
+def test_a_run_folder_may_be_called_like_its_backbone(whole: Path, commands: Commands, tmp_path: Path) -> None:
+    shutil.copytree(whole / "run", tmp_path / "resnet8")
+    commands.run(tmp_path, *RUN, "--out=resnet8")
