@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from tailornas.adaptation import HeadConfig
 from tailornas.data import AugmentConfig, DataConfig, Dataset, prepare
@@ -20,7 +20,7 @@ from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan
 from tailornas.methods.supernet import plan_search
 from tailornas.search import Candidate, Limits, SearchConfig
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, NASBench201Config, SearchSpace, build_space, count
+from tailornas.spaces import Backbone, Latency, NASBench201Config, SearchSpace, build_space, count
 from tailornas.stages import Artifact, Detached, Stage
 from tailornas.training import DeviceConfig, OptimizerConfig, PretrainConfig, TrainConfig, make_fabric
 from tailornas.types import Images
@@ -340,6 +340,28 @@ def test_the_baseline_is_the_largest_resnet_within_the_limits(
     contender = baseline_network(context_of(target, MemoryRun(), settings).fitting, winner_of(whole))
     assert contender.name == name
     assert contender.costs.macs <= macs
+
+
+def test_the_baseline_is_as_fast_as_the_limit_and_stays_what_it_was(
+    target: Dataset, whole: MemoryRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slower clock at a second start does not change which ResNet it is."""
+    milliseconds = 0.1
+
+    def clock(network: nn.Module, image_size: int) -> Latency:
+        return Latency(milliseconds * sum(isinstance(m, nn.Conv2d | nn.Linear) for m in network.modules()), 0.0, 1)
+
+    monkeypatch.setattr("tailornas.methods.fitting.latency", clock)
+    run = MemoryRun()
+    fitting = context_of(target, run, replace(TINY, limits=Limits(latency_ms=2.5))).fitting
+    assert baseline_network(fitting, winner_of(whole)).name == "ResNet-20"
+    milliseconds = 0.2
+    assert baseline_network(fitting, winner_of(whole)).name == "ResNet-20"
+    assert (run.computed, run.notes) == (["plan-baseline"], [])
+    again = MemoryRun()
+    fitting = context_of(target, again, replace(TINY, limits=Limits(latency_ms=0.5))).fitting
+    assert baseline_network(fitting, winner_of(whole)).name == "ResNet-8"
+    assert again.notes == ["The baseline ResNet-8 is above the limits: no smaller ResNet is known for these images."]
 
 
 def test_limits_are_checked_before_anything_is_computed(target: Dataset) -> None:

@@ -307,9 +307,13 @@ def refuse(stage: Stage) -> Artifact:
 
 
 def test_a_run_refused_before_any_work_leaves_nothing(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError), open_run(tmp_path / "run") as run:
+    with pytest.raises(ConfigError), open_run(tmp_path / "runs/today/run") as run:
         run.stage("plan", {}, refuse)
     assert list(tmp_path.iterdir()) == []
+    with pytest.raises(ConfigError), open_run(tmp_path / "runs/today/run") as run:
+        (tmp_path / "runs/another").mkdir()
+        run.stage("plan", {}, refuse)
+    assert list(tmp_path.rglob("*")) == [tmp_path / "runs", tmp_path / "runs/another"]
 
 
 def test_a_refused_run_keeps_work_and_what_others_put_there(tmp_path: Path) -> None:

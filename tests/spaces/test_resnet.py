@@ -6,7 +6,7 @@ from torch import nn
 
 from tailornas.errors import ConfigError
 from tailornas.spaces.cost import Cost, count
-from tailornas.spaces.resnet import BasicBlock, CifarResNet, cifar_resnet, nearest_resnet
+from tailornas.spaces.resnet import BasicBlock, CifarResNet, cifar_resnet, nearest_depth
 
 
 def generator() -> torch.Generator:
@@ -61,35 +61,37 @@ def test_other_depths_are_refused(depth: int) -> None:
 
 def test_nearest_within_limits_is_the_largest_that_fits() -> None:
     tiny = Cost(1, 1)
-    chosen = nearest_resnet(tiny, 32, 10, generator=generator(), max_params=300_000)
-    assert chosen.depth == 20
-    assert nearest_resnet(tiny, 32, 10, generator=generator(), max_params=300_000, max_macs=30_000_000).depth == 14
-    assert nearest_resnet(tiny, 32, 10, generator=generator(), max_macs=1).depth == 8
+    assert nearest_depth(tiny, 32, 10, max_params=300_000) == 20
+    assert nearest_depth(tiny, 32, 10, max_params=300_000, max_macs=30_000_000) == 14
+    assert nearest_depth(tiny, 32, 10, max_macs=1) == 8
 
 
 def test_nearest_costs_what_the_limit_was_compared_with() -> None:
     limit = count(CifarResNet(44, 3, 16), 9)
-    chosen = nearest_resnet(limit, 9, 3, generator=generator(), max_params=limit.params, max_macs=limit.macs)
-    assert count(chosen, 9) == limit
-    assert chosen.depth == 44
-    below = nearest_resnet(limit, 9, 3, generator=generator(), max_params=limit.params - 1)
-    assert below.depth == 32
+    assert nearest_depth(limit, 9, 3, max_params=limit.params, max_macs=limit.macs) == 44
+    assert nearest_depth(limit, 9, 3, max_params=limit.params - 1) == 32
 
 
-def test_nearest_draws_the_weights_of_its_depth() -> None:
-    chosen = nearest_resnet(Cost(1, 1), 8, 3, generator=generator())
-    direct = cifar_resnet(8, 3, generator=generator())
-    assert all(torch.equal(a, b) for a, b in zip(chosen.parameters(), direct.parameters(), strict=True))
+def test_a_further_limit_is_asked_of_the_largest_first() -> None:
+    asked: list[int] = []
+
+    def fits(network: CifarResNet) -> bool:
+        asked.append(network.depth)
+        return network.depth < 32
+
+    assert nearest_depth(Cost(1, 1), 8, 3, max_params=900_000, fits=fits) == 20
+    assert asked == [56, 44, 32, 20]
+    assert nearest_depth(Cost(1, 1), 8, 3, fits=lambda network: False) == 8
 
 
 def test_building_leaves_the_global_generator_alone() -> None:
     state = torch.random.get_rng_state()
     cifar_resnet(8, 3, generator=generator())
-    nearest_resnet(Cost(1, 1), 8, 3, generator=generator())
+    nearest_depth(Cost(1, 1), 8, 3)
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_nearest_without_limits_is_nearest_to_the_reference() -> None:
-    assert nearest_resnet(Cost(440_000, 72_000_000), 32, 10, generator=generator()).depth == 32
-    assert nearest_resnet(Cost(10, 10), 32, 10, generator=generator()).depth == 8
-    assert nearest_resnet(Cost(4_000_000, 72_000_000), 32, 10, generator=generator()).depth == 32
+    assert nearest_depth(Cost(440_000, 72_000_000), 32, 10) == 32
+    assert nearest_depth(Cost(10, 10), 32, 10) == 8
+    assert nearest_depth(Cost(4_000_000, 72_000_000), 32, 10) == 32

@@ -1,6 +1,6 @@
 """The networks that a job trains on the target: in a search the found one and its baseline."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, final
 
@@ -12,7 +12,17 @@ from tailornas.methods.context import Context
 from tailornas.methods.fitting import Fitting
 from tailornas.search import Candidate, Costs
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, Cost, SearchSpace, count, nearest_resnet
+from tailornas.spaces import (
+    DEPTHS,
+    Backbone,
+    CifarResNet,
+    Cost,
+    SearchSpace,
+    cifar_resnet,
+    count,
+    nearest_depth,
+)
+from tailornas.stages import Artifact
 from tailornas.training import TwoBranchNetwork, check_two_branch
 
 __all__ = ["Contender", "baseline_network", "check_training", "found_network", "make_contender"]
@@ -86,24 +96,37 @@ def found_network(
 
 
 def baseline_network(fitting: Fitting, winner: Candidate) -> Contender:
-    """The largest CIFAR ResNet within the limits on parameters and MACs; without these, the nearest to the winner.
+    """The largest CIFAR ResNet within the limits; without any, the one nearest to the winner.
 
     Where even ResNet-8 is above a limit it is taken all the same, and the run says so.
     """
     limits, target = fitting.limits, fitting.target
-    network = nearest_resnet(
-        Cost(winner.params, winner.macs),
-        target.image_size,
-        len(target.classes),
-        generator=generator(fitting.seed, "baseline", "weights"),
-        max_params=limits.params,
-        max_macs=limits.macs,
-    )
-    name = f"ResNet-{network.depth}"
+    depth = _baseline_depth(fitting, winner)
+    rng = generator(fitting.seed, "baseline", "weights")
+    network, name = cifar_resnet(depth, len(target.classes), generator=rng), f"ResNet-{depth}"
     baseline = make_contender(fitting, "baseline", name, None, network, {"network": name})
-    if max(limits.violations(baseline.costs).values(), default=0.0) > 0:
+    if depth == min(DEPTHS) and max(limits.violations(baseline.costs).values(), default=0.0) > 0:
         fitting.run.note(f"The baseline {name} is above the limits: no smaller ResNet is known for these images.")
     return baseline
+
+
+def _baseline_depth(fitting: Fitting, winner: Candidate) -> int:
+    """Kept as a stage where latency is limited: a run that is started again might measure another one."""
+    limits, size, classes = fitting.limits, fitting.target.image_size, len(fitting.target.classes)
+
+    def fits(network: CifarResNet) -> bool:
+        network.to(fitting.fabric.device).to(memory_format=torch.channels_last)
+        return max(limits.violations(fitting.costs(count(network, size), lambda: network)).values()) <= 0
+
+    def depth(fits: Callable[[CifarResNet], bool] | None) -> int:
+        reference = Cost(winner.params, winner.macs)
+        return nearest_depth(reference, size, classes, max_params=limits.params, max_macs=limits.macs, fits=fits)
+
+    if limits.latency_ms is None:
+        return depth(None)
+    inputs = {"limits": limits.model_dump(mode="json"), "image_size": size, "classes": classes}
+    found = fitting.run.stage("plan-baseline", inputs, lambda stage: Artifact({"depth": depth(fits)}))
+    return int(found.values["depth"])
 
 
 def make_contender(

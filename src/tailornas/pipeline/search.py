@@ -42,6 +42,7 @@ STAGES = {
     "pretrain": "supernet on the source",
     "adapt": "supernet's head on the target",
     "search": "candidates on the selection split",
+    "plan-baseline": "the largest ResNet that is fast enough",
     "plan-training": "epochs of both networks",
     "train": "the found network",
     "train-head": "its head, the rest frozen",

@@ -18,7 +18,7 @@ import re
 import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
@@ -78,11 +78,11 @@ class RunFolder:
         seconds: working seconds of each stage that this start computed or found, in order.
     """
 
-    def __init__(self, path: Path, console: Console, record: RunRecord, held: ExitStack) -> None:
+    def __init__(self, path: Path, console: Console, record: RunRecord, held: ExitStack, made: list[Path]) -> None:
         self.path = path
         self.notes: list[str] = []
         self.seconds: dict[str, float] = {}
-        self._console, self._record, self._held = console, record, held
+        self._console, self._record, self._held, self._made = console, record, held, made
 
     @classmethod
     def open(cls, path: Path, config: str, console: Console, *, started: float | None = None) -> Self:
@@ -102,13 +102,14 @@ class RunFolder:
         with ExitStack() as held:
             with disk_errors(path):
                 check_folder(path)
+                made = [folder for folder in (path, *path.parents) if not folder.exists()]
                 path.mkdir(parents=True, exist_ok=True)
             held.enter_context(locked(path / LOCK))
             sweep(path)
             record = RunRecord.open(path, time.monotonic() if started is None else started)
             write_text(path / CONFIG, config)
             write_json(path / ENVIRONMENT, environment())
-            return cls(path, console, record, held.pop_all())
+            return cls(path, console, record, held.pop_all(), made)
 
     def __enter__(self) -> Self:
         self._held.enter_context(terminable())
@@ -121,6 +122,9 @@ class RunFolder:
             if isinstance(error, TailorNASError) and self._untouched():
                 # Refused before any work was kept: the user is left with nothing to clean up.
                 shutil.rmtree(self.path, ignore_errors=True)
+                with suppress(OSError):  # another run's folder may be in them by now
+                    for folder in self._made[1:]:
+                        folder.rmdir()
                 return
             try:
                 self._record.write()

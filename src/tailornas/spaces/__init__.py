@@ -36,12 +36,13 @@ from tailornas.spaces.ofa_checkpoint import NORMALIZATION, load_ofa, load_publis
 from tailornas.spaces.operations import initialise
 from tailornas.spaces.own import parameters
 from tailornas.spaces.pictures import draw
-from tailornas.spaces.resnet import CifarResNet, cifar_resnet, nearest_resnet
+from tailornas.spaces.resnet import DEPTHS, CifarResNet, cifar_resnet, nearest_depth
 from tailornas.spaces.space import SearchSpace
 from tailornas.spaces.weights import is_weights
 
 __all__ = [
     "DEFAULT_SPACE",
+    "DEPTHS",
     "NORMALIZATION",
     "SPACES",
     "Backbone",
@@ -95,7 +96,7 @@ __all__ = [
     "mobilenet",
     "nasbench201",
     "nats_size",
-    "nearest_resnet",
+    "nearest_depth",
     "parameters",
     "space_config",
 ]

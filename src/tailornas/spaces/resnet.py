@@ -1,6 +1,7 @@
 """The CIFAR residual networks that searched networks are compared with (He et al. 2016, arXiv 1512.03385, sec. 4.2)."""
 
 import math
+from collections.abc import Callable
 from itertools import pairwise
 from typing import final
 
@@ -16,10 +17,10 @@ from tailornas.spaces.elastic_conv import ElasticConv2d
 from tailornas.spaces.network import Backbone
 from tailornas.spaces.operations import initialise
 
-__all__ = ["DEPTHS", "BasicBlock", "CifarResNet", "cifar_resnet", "nearest_resnet"]
+__all__ = ["DEPTHS", "BasicBlock", "CifarResNet", "cifar_resnet", "nearest_depth"]
 
 DEPTHS = (8, 14, 20, 32, 44, 56, 110)
-"""Depths that :func:`nearest_resnet` considers."""
+"""Depths, in increasing order, that :func:`nearest_depth` considers."""
 
 
 @final
@@ -101,16 +102,16 @@ def cifar_resnet(depth: int, classes: int, *, generator: torch.Generator, channe
     return network
 
 
-def nearest_resnet(
+def nearest_depth(
     reference: Cost,
     image_size: int,
     classes: int,
     *,
-    generator: torch.Generator,
     max_params: int | None = None,
     max_macs: int | None = None,
-) -> CifarResNet:
-    """Builds the residual network, of those with :data:`DEPTHS`, that a searched network is best compared with.
+    fits: Callable[[CifarResNet], bool] | None = None,
+) -> int:
+    """The depth, of :data:`DEPTHS`, of the residual network that a searched network is best compared with.
 
     With limits it is the largest one within all of them, or the smallest one if none is. Without limits it is the one
     whose multiply-accumulates are nearest to the reference's, by their ratio. Parameters do not count there: networks
@@ -120,21 +121,18 @@ def nearest_resnet(
         reference: cost of the searched network; matters only without limits.
         image_size: height and width in pixels.
         classes: outputs of the head.
-        generator: draws the weights.
         max_params: limit on parameters.
         max_macs: limit on multiply-accumulates for one image.
+        fits: a further limit; asked of the networks within the others, the largest first.
     """
     costs = _costs(image_size, classes)
-    if max_params is None and max_macs is None:
-        depth = min(DEPTHS, key=lambda depth: abs(math.log(costs[depth].macs / reference.macs)))
-    else:
-        within = [
-            depth
-            for depth, cost in costs.items()
-            if (max_params is None or cost.params <= max_params) and (max_macs is None or cost.macs <= max_macs)
-        ]
-        depth = max(within, default=min(DEPTHS))
-    return cifar_resnet(depth, classes, generator=generator)
+    if max_params is None and max_macs is None and fits is None:
+        return min(DEPTHS, key=lambda depth: abs(math.log(costs[depth].macs / reference.macs)))
+    for depth, cost in reversed(costs.items()):
+        within = (max_params is None or cost.params <= max_params) and (max_macs is None or cost.macs <= max_macs)
+        if within and (fits is None or fits(cifar_resnet(depth, classes, generator=torch.Generator()))):
+            return depth
+    return min(DEPTHS)
 
 
 def _costs(image_size: int, classes: int) -> dict[int, Cost]:
