@@ -3,14 +3,12 @@
 All run the same uniformly sampled paths of NAS-Bench-201 (C = 16, one cell a stage) on the same random images, one
 after the other in an order that rotates from path to path, so that other work on the machine falls on all alike.
 
-    python benchmarks/supernet_step.py --out benchmarks/results/supernet_step.json
+    python -m benchmarks.supernet_step --out benchmarks/results/supernet_step.json
 
 On a machine that is busy otherwise, ``--threads 1 --cpu-time`` counts processor time and not the wait for a processor.
 """
 
 import argparse
-import json
-import platform
 import statistics
 import time
 from collections.abc import Callable, Sequence
@@ -19,6 +17,7 @@ from typing import Any
 
 import torch
 import torch.nn.functional as F
+from benchmarks.machine import write
 from torch import Tensor, nn
 
 from tailornas.spaces import Backbone, cell_edges, nasbench201
@@ -195,14 +194,8 @@ def main() -> None:
     if processor.get("avx512_bf16") or processor.get("amx_bf16"):
         dtypes.append(torch.bfloat16)
     report: dict[str, Any] = {
-        "machine": {
-            "processor": processor.get("cpu_name", platform.processor()),
-            "capabilities": [name for name in ("avx2", "avx512_f", "avx512_bf16", "amx_bf16") if processor.get(name)],
-            "threads": torch.get_num_threads(),
-            "clock": "processor time" if arguments.cpu_time else "wall time",
-            "torch": torch.__version__,
-        },
         "setting": {"space": "nasbench201", "channels": 16, "cells": 1, "image_size": 32, "batch": arguments.batch},
+        "clock": "processor time" if arguments.cpu_time else "wall time",
     }
     warmup = 5
     for dtype in dtypes:
@@ -211,11 +204,7 @@ def main() -> None:
         space = nasbench201(cells_per_stage=1, generator=generator)
         paths = [space.sample(generator) for _ in range(warmup + arguments.paths)]
         report[str(dtype).removeprefix("torch.")] = summary(measure(timed, paths, warmup, clock), arguments.batch)
-    text = json.dumps(report, indent=2)
-    print(text)
-    if arguments.out:
-        arguments.out.parent.mkdir(parents=True, exist_ok=True)
-        arguments.out.write_text(text + "\n")
+    write(report, arguments.out)
 
 
 if __name__ == "__main__":
