@@ -54,8 +54,7 @@ def main() -> None:
 
     parts: dict[str, Callable[[], Any]] = {}
     for name in LOSSES:
-        settings = {"rare": 0.1} if name == "seql" else {}
-        parts[f"loss {name}"] = _loss(name, settings, targets)
+        parts[f"loss {name}"] = _loss(name, targets)
     for name in ("mixup", "remix"):
         config = MixConfig(name=name)
         parts[f"mix {name}"] = partial(mix, config, images, targets, rng, COUNTS)
@@ -104,8 +103,8 @@ def main() -> None:
     )
 
 
-def _loss(name: str, settings: dict[str, float], targets: torch.Tensor) -> Callable[[], Any]:
-    loss = build_loss(name, COUNTS, generator(0, "loss"), **settings)
+def _loss(name: str, targets: torch.Tensor) -> Callable[[], Any]:
+    loss = build_loss(name, COUNTS, generator(0, "loss"))
     logits = torch.randn(BATCH, CLASSES, generator=generator(0, "logits")).clamp(-1, 1).requires_grad_()
     return lambda: loss(logits, targets).backward()
 

@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailornas.adaptation import HeadConfig
-from tailornas.config import RunConfig, SourceConfig, read_config, to_toml
+from tailornas.config import RunConfig, SourceConfig, StandaloneConfig, read_config, to_toml
 from tailornas.data import AugmentConfig, DataConfig
 from tailornas.errors import ConfigError, TailorNASError
 from tailornas.losses import ScheduleConfig
@@ -288,6 +288,21 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 def test_a_folder_for_a_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"^cannot read the configuration .*: Is a directory$"):
         read_config(RunConfig, tmp_path)
+
+
+@pytest.mark.parametrize("model", [RunConfig, StandaloneConfig])
+@pytest.mark.parametrize("section", ["pretrain", "adapt", "train", "train.second_stage"])
+def test_one_key_of_an_optimizer_changes_nothing_else(model: type[RunConfig | StandaloneConfig], section: str) -> None:
+    if section.split(".")[0] not in model.model_fields:
+        return
+    named = {"train.second_stage.name": "crt"} if "second" in section else {}
+    before = read_config(model, flags=named).model_dump()
+    after = read_config(model, None, [f"{section}.optimizer.learning_rate=0.0625"], named).model_dump()
+    part = before
+    for name in section.split("."):
+        part = part[name]
+    part["optimizer"]["learning_rate"] = 0.0625
+    assert after == before
 
 
 def test_contradictions_between_keys() -> None:

@@ -147,8 +147,18 @@ def _with_defaults(model: type[BaseModel], tree: dict[str, Any]) -> dict[str, An
     """Completes sections that the user gave in part by what the command's own defaults for them spell out."""
     for name, field in model.model_fields.items():
         if isinstance(field.default, BaseModel) and isinstance(tree.get(name), dict):
-            tree = {**tree, name: _merged(field.default.model_dump(exclude_unset=True), tree[name])}
+            tree = {**tree, name: _merged(_spelt_out(field.default, tree[name]), tree[name])}
     return tree
+
+
+def _spelt_out(default: BaseModel, given: Mapping[str, Any]) -> dict[str, Any]:
+    """What a section's default says of itself, and of every section inside it that the user gave in part."""
+    values = default.model_dump(exclude_unset=True)
+    for name, part in given.items():
+        nested = getattr(default, name, None)
+        if isinstance(nested, BaseModel) and isinstance(part, Mapping):
+            values[name] = _spelt_out(nested, part)
+    return values
 
 
 def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:

@@ -216,10 +216,6 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
         lambda here: ["--imbalance-factor=100000"],
         r".*imbalance_factor 100000 leaves class \d with 0 of its .*",
     ),
-    "counts that do not match": (
-        lambda here: ["--data", images(here / "three", 9, 8, 7), *OF_FOLDER, "--set=train.class_weights=[3, 2]"],
-        r"expected one class weight for each of 3 classes, got 2 weights: give them in label order",
-    ),
     "weights of the wrong length": (
         lambda here: [*SMALL, "--loss=ce", "--set=train.class_weights=[1, 2, 3]"],
         r"expected one class weight for each of 10 classes, got 3 weights: give them in label order",
@@ -253,6 +249,26 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     "start of no schedule": (
         lambda here: ["--loss=ce", "--schedule=none", "--set=train.schedule.start=0.5"],
         r"schedule 'none' does not use 'start' and got 0\.5: leave it out or choose drw or drs",
+    ),
+    "balanced batches that are there already": (
+        lambda here: [*SMALL, "--loss=ce", "--schedule=drs", "--sampler=class_balanced"],
+        r".*schedule 'drs' brings in the sampler 'class_balanced', which is there from the beginning: leave out one .*",
+    ),
+    "balanced batches that never come": (
+        lambda here: [*SMALL, "--loss=ce", "--schedule=drs", "--epochs=1"],
+        r".*schedule 'drs' changes the sampler between epochs and there is one: give at least 2.*",
+    ),
+    "priors taken out twice": (
+        lambda here: [*SMALL, "--loss=balanced_softmax", "--second-stage=logit_adjustment"],
+        r".*takes out the class priors .* and loss 'balanced_softmax' has taken them out already: leave out one .*",
+    ),
+    "rare classes that there are not": (
+        lambda here: [*SMALL, "--loss=seql", "--set=train.loss_settings.rare=0.001"],
+        r"the loss 'seql' treats classes with less than 0\.001 of the images as rare and that is no class: .*",
+    ),
+    "two branches, compiled": (
+        lambda here: [*SMALL, "--loss=ce", "--two-branch", "--compile"],
+        r"torch\.compile does not reach two-branch training: leave out device\.compile or two_branch",
     ),
     "weights in a loss that has them": (
         lambda here: ["--loss=class_balanced_focal", "--class-weights=auto"],
@@ -291,7 +307,8 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     "unknown loss": (lambda here: ["--loss=lmad"], r"unknown loss 'lmad': expected one of .*ldam.*"),
     "unknown weighting": (
         lambda here: ["--class-weights=heavy"],
-        r"unknown weighting 'heavy': expected one of auto, effective, inverse, smoothed",
+        r"unknown weighting 'heavy': expected one of auto, effective, effective:NUMBER, inverse, smoothed, "
+        r"smoothed:NUMBER",
     ),
     "unknown schedule": (lambda here: ["--schedule=later"], r"unknown schedule 'later': expected .* drs, drw, none"),
     "unknown sampler": (

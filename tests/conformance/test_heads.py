@@ -60,6 +60,7 @@ def test_a_zero_feature_vector_is_finite(name: str) -> None:
 
 @every_head
 def test_runs_under_bf16_autocast(name: str) -> None:
+    """A network runs its head in float32 all the same: see tests/spaces/test_network.py."""
     head = build(name)
     with torch.autocast("cpu", dtype=torch.bfloat16):
         logits = head(features())

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from tailornas.data.sampling import SAMPLERS, class_balanced, instance, progressive, reversed_, shard
+from tailornas.errors import DataError
 from tailornas.types import ClassCounts
 
 
@@ -51,6 +52,13 @@ def test_classes_without_images_are_not_drawn() -> None:
         assert drawn_counts(name, 12, 0, 6, 0, progress=1)[1::2] == [0, 0]
     assert drawn_counts("class_balanced", 12, 0, 6, 0) == [9, 0, 9, 0]
     assert drawn_counts("class_balanced", 0, 12, 6) == [0, 9, 9]
+
+
+@pytest.mark.parametrize("counts", [(2, 6), (3, 3), (8, 2), (4, 4, 0)])
+def test_counts_of_other_labels_are_refused(counts: tuple[int, ...]) -> None:
+    labels, _ = labels_of(6, 2)
+    with pytest.raises(DataError, match=rf"counts \({', '.join(map(str, counts))}\) do not match .* have \(6, 2"):
+        class_balanced(labels, ClassCounts(counts), seeded(), 0)
 
 
 def test_repeats_are_spread_evenly() -> None:

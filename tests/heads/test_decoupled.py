@@ -54,20 +54,20 @@ def test_lws_of_a_head_without_bias() -> None:
 
 
 def test_nearest_class_mean_by_hand() -> None:
-    features = torch.tensor([[0.0, 0.0], [2.0, 0.0], [10.0, 1.0]])
+    features = torch.tensor([[0.0, 0.0], [2.0, 0.0], [3.0, 4.0]])
     head = nearest_class_mean(features, torch.tensor([0, 0, 1]), 2)
-    # Means (1, 0) and (10, 1), half their squared lengths 1/2 and 101/2.
-    torch.testing.assert_close(head.weight.detach(), torch.tensor([[1.0, 0.0], [10.0, 1.0]]))
-    torch.testing.assert_close(head.bias.detach(), torch.tensor([-0.5, -50.5]))
+    # Means (1, 0) and (3, 4); their cosines with (0, 2) are 0 and 4/5, whatever their lengths.
+    torch.testing.assert_close(head.weight.detach(), torch.tensor([[1.0, 0.0], [3.0, 4.0]]))
+    torch.testing.assert_close(head(torch.tensor([[0.0, 2.0]])), torch.tensor([[0.0, 16 * 0.8]]))
 
 
-def test_nearest_class_mean_is_nearest_by_euclid() -> None:
+def test_nearest_class_mean_is_nearest_by_cosine() -> None:
     features = torch.randn(60, 8, generator=generator(0))
     labels = torch.arange(60) % 5
     means = torch.stack([features[labels == label].mean(0) for label in range(5)])
     queries = torch.randn(40, 8, generator=generator(1))
-    head = nearest_class_mean(features, labels, 5)
-    assert torch.equal(head(queries).argmax(1), torch.cdist(queries, means).argmin(1))
+    similarity = torch.nn.functional.cosine_similarity(queries[:, None], means[None], dim=2)
+    assert torch.equal(nearest_class_mean(features, labels, 5)(queries).argmax(1), similarity.argmax(1))
 
 
 def test_nearest_class_mean_needs_every_class() -> None:

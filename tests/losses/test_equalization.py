@@ -34,8 +34,35 @@ def test_equalization_draws_for_every_image_from_its_generator() -> None:
 
 
 def test_equalization_rare_is_strictly_below_the_share() -> None:
-    loss = build_loss("seql", ClassCounts((95, 5)), generator(0), rare=0.05, ignore=1)
-    assert float(loss(torch.tensor([[1.0, 1.0]]).log(), TARGET_0)) == pytest.approx(math.log(2))
+    loss = build_loss("seql", ClassCounts((91, 5, 4)), generator(0), rare=0.05, ignore=1)
+    assert float(loss(torch.tensor([[1.0, 1.0, 98.0]]).log(), TARGET_0)) == pytest.approx(math.log(2))
+
+
+@pytest.mark.parametrize("classes", [10, 100, 1000])
+def test_equalization_by_default_has_rare_classes_on_long_tailed_data(classes: int) -> None:
+    """0.003 of the images, the paper's threshold for 100 classes, scaled with their number."""
+    counts = ClassCounts(tuple(round(5000 * 0.01 ** (label / (classes - 1))) for label in range(classes)))
+    is_rare = build_loss("seql", counts, generator(0)).get_buffer("is_rare")
+    assert is_rare.tolist() == [count / counts.total < 0.3 / classes for count in counts]
+    assert 0.3 < float(is_rare.float().mean()) < 0.6
+
+
+@pytest.mark.parametrize(
+    ("counts", "settings", "message"),
+    [
+        (
+            (50, 40, 30),
+            {},
+            r"less than 0.1 of the images as rare and that is no class: the shares go from 0.25 to 0.417",
+        ),
+        ((50, 50), {"rare": 0.6}, r"less than 0.6 .* that is every class: the shares go from 0.5 to 0.5; set rare"),
+    ],
+)
+def test_equalization_that_could_not_matter_is_refused(
+    counts: tuple[int, ...], settings: dict[str, float], message: str
+) -> None:
+    with pytest.raises(ConfigError, match=message):
+        build_loss("seql", ClassCounts(counts), generator(0), **settings)
 
 
 def test_equalization_needs_a_generator() -> None:

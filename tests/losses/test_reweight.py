@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from tailornas.errors import ConfigError, DataError, UnknownNameError
 from tailornas.losses import (
     WEIGHTINGS,
+    check_weighting,
     class_weights,
     effective_number,
     inverse_frequency,
@@ -90,6 +91,28 @@ def test_custom_weights() -> None:
 def test_custom_weights_must_be_positive(bad: float) -> None:
     with pytest.raises(DataError, match="positive numbers: class 1 has"):
         class_weights([1.0, bad], ClassCounts((2, 1)))
+
+
+def test_a_parameter_behind_a_colon() -> None:
+    counts = ClassCounts((16, 4, 1))
+    assert torch.equal(class_weights("smoothed:0.25", counts), smoothed_power(counts, 0.25))
+    assert torch.equal(class_weights("effective:0.9", counts), effective_number(counts, 0.9))
+
+
+@pytest.mark.parametrize(
+    ("weighting", "message"),
+    [
+        ("inverse:0.5", "the weighting 'inverse' has no parameter and got '0.5'"),
+        ("auto:0.5", "the weighting 'auto' has no parameter"),
+        ("effective:", "expected a number as beta of the weighting 'effective', such as effective:0.9, got ''"),
+        ("smoothed:much", "expected a number as gamma of the weighting 'smoothed'"),
+        ("effective:1", r"beta of the effective number must be in \[0, 1\) and is 1.0"),
+        ("smoothed:nan", r"gamma of the smoothed weights must be in \[0, 1\] and is nan"),
+    ],
+)
+def test_parameters_that_a_weighting_cannot_have(weighting: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        check_weighting(weighting)
 
 
 def test_unknown_weighting() -> None:

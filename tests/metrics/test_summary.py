@@ -82,6 +82,11 @@ def test_other_groups() -> None:
     assert (groups["many"].recall, groups["many"].classes) == (0.625, 2)
 
 
+def test_a_split_without_images_is_refused() -> None:
+    with pytest.raises(DataError, match="expected at least 1 image, got 0"):
+        report(torch.zeros(0, 2), torch.zeros(0, dtype=torch.int64), ClassCounts((3, 2)), ("a", "b"))
+
+
 def test_what_does_not_fit_together_is_refused() -> None:
     with pytest.raises(DataError, match="each of 4 class names, got 2"):
         report(PROBABILITIES, TARGETS, ClassCounts((1, 2)), CLASSES)

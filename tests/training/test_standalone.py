@@ -122,13 +122,12 @@ def test_weights_make_rare_classes_better_known(batches: Batches, digits: Datase
 @pytest.mark.parametrize("name", sorted(LOSSES))
 def test_a_training_with_any_loss_resumes_with_the_same_bits(batches: Batches, digits: Dataset, name: str) -> None:
     """A loss that draws random numbers has to draw them by position, too."""
-    settings = {"rare": 0.1} if name == "seql" else {}
     stage = create_autospec(Stage, instance=True)
     stage.restore.return_value = None
     stage.overdue.return_value = False
 
     def start() -> nn.Module:
-        loss = build_loss(name, digits.train.counts, generator(0, "train", "loss"), **settings)
+        loss = build_loss(name, digits.train.counts, generator(0, "train", "loss"))
         network = small_network("cosine" if loss.head == "cosine" else "linear")
         trained(
             network, batches, digits, loss, TrainConfig(loss=name, schedule=ScheduleConfig()), epochs=2, stage=stage
@@ -386,5 +385,5 @@ def test_what_people_read(settings: dict[str, Any], title: str) -> None:
 
 def test_counts_of_other_classes_than_the_network_has(batches: Batches, digits: Dataset) -> None:
     loss = build_loss("ldam", ClassCounts((5, 3, 1)))
-    with pytest.raises(DataError, match=r"the counts of 3 classes: expected logits \(batch, 3\), got \(64, 10\)"):
+    with pytest.raises(DataError, match="the counts of 3 classes and training has 10: build it from"):
         trained(small_network("cosine"), batches, digits, loss, TrainConfig(), epochs=1)

@@ -98,7 +98,7 @@ def adapt_head(
         with space.activate(architecture):
             with torch.inference_mode():
                 features = network.features(images)
-            value: Tensor = loss(network.head(features.clone()), labels, weights)
+            value: Tensor = loss(network.classify(features.clone()), labels, weights)
         return value
 
     key = "adapt.optimizer.learning_rate"

@@ -11,6 +11,7 @@ from typing import Protocol
 import torch
 from torch import Tensor
 
+from tailornas.errors import DataError
 from tailornas.types import ClassCounts
 
 __all__ = ["SAMPLERS", "Sampler", "class_balanced", "instance", "progressive", "reversed_", "shard", "square_root"]
@@ -89,8 +90,11 @@ def _power(counts: ClassCounts, exponent: float) -> Tensor:
 
 
 def _draw(labels: Tensor, counts: ClassCounts, probabilities: Tensor, generator: torch.Generator) -> Tensor:
-    length = len(labels)
-    sizes = torch.tensor(counts.counts)
+    length, sizes = len(labels), torch.tensor(counts.counts)
+    if (found := ClassCounts.of(labels, len(counts))) != counts:
+        raise DataError(
+            f"the class counts {counts.counts} do not match the labels, which have {found.counts}: count these labels"
+        )
     # Systematic sampling: rounding the cumulated expectations with one common offset keeps every class's
     # expectation and their sum.
     offset = torch.rand(1, generator=generator, dtype=torch.float64)

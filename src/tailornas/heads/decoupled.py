@@ -7,6 +7,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tailornas.errors import ConfigError, DataError
+from tailornas.heads.cosine import CosineHead
 
 __all__ = ["LWSHead", "nearest_class_mean", "tau_normalized"]
 
@@ -28,14 +29,18 @@ def tau_normalized(head: nn.Linear, tau: float) -> nn.Linear:
     weight = head.weight.detach()
     # A class whose weights are all 0 has no direction; it keeps its logit of 0.
     norms = weight.norm(dim=1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
-    return _linear(weight / norms**tau, None)
+    normalized = nn.Linear(head.in_features, head.out_features, bias=False, device=weight.device, dtype=weight.dtype)
+    with torch.no_grad():
+        normalized.weight.copy_(weight / norms**tau)
+    return normalized
 
 
-def nearest_class_mean(features: Tensor, labels: Tensor, classes: int) -> nn.Linear:
-    """The nearest-class-mean classifier, as the linear head ``m_i x - |m_i|^2 / 2``.
+def nearest_class_mean(features: Tensor, labels: Tensor, classes: int) -> CosineHead:
+    """The nearest-class-mean classifier under cosine similarity: a cosine head whose directions are class means.
 
-    It is ``-|x - m_i|^2 / 2`` but for ``|x|^2 / 2``, which all classes share: the largest logit is the mean
-    at the smallest Euclidean distance. Nothing is trained.
+    The first of the paper's two similarities; "its inherent normalization" takes back that means of big classes are
+    longer. Nothing is trained. The cosines are scaled by 16, as those of the head ``scaled_cosine`` are, so
+    that a softmax of them says something.
 
     Args:
         features: ``(images, features)`` of the training images.
@@ -58,7 +63,10 @@ def nearest_class_mean(features: Tensor, labels: Tensor, classes: int) -> nn.Lin
         )
     sums = features.new_zeros(classes, features.shape[1]).index_add_(0, labels, features)
     means = sums / counts[:, None]
-    return _linear(means, -0.5 * means.square().sum(dim=1))
+    head = CosineHead(features.shape[1], classes, torch.Generator(), scale=16.0).to(features.device)
+    with torch.no_grad():
+        head.weight.copy_(means)
+    return head
 
 
 @final
@@ -85,14 +93,3 @@ class LWSHead(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` of ``features``, ``(batch, features)``."""
         return self.scales * F.linear(features, self.weight, self.bias)
-
-
-def _linear(weight: Tensor, bias: Tensor | None) -> nn.Linear:
-    classes, features = weight.shape
-    head = nn.Linear(features, classes, bias=bias is not None, device="meta", dtype=weight.dtype)
-    head.to_empty(device=weight.device)
-    with torch.no_grad():
-        head.weight.copy_(weight)
-        if bias is not None:
-            head.bias.copy_(bias)
-    return head

@@ -48,7 +48,9 @@ class ClassBalancedFocal(LongTailLoss):
 
     Cui et al. 2019 (1901.05555), section 4.3. The weights sum to the number of classes and the batch is
     averaged by its size, both as in the paper. For the softmax focal loss under class weights, call
-    :class:`Focal` with weights.
+    :class:`Focal` with weights. The authors' code begins with a bias of ``-log(classes - 1)`` in the last
+    layer, without weight decay on it; here the last layer begins as for any other loss, so that the first
+    steps have a larger loss.
 
     Raises:
         DataError: a class has no image.

@@ -16,11 +16,13 @@ __all__ = ["Equalization", "EqualizationSettings"]
 
 @final
 class EqualizationSettings(BaseModel):
-    """Settings of :class:`Equalization`; the defaults are the paper's for CIFAR-100-LT."""
+    """Settings of :class:`Equalization`; for 100 classes the defaults are the paper's for CIFAR-100-LT."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    rare: float = Field(0.003, ge=0, le=1, description="classes with a smaller share of the images are rare")
+    rare: float | None = Field(
+        None, ge=0, le=1, description="classes with a smaller share of the images are rare; none: 0.3 / classes"
+    )
     ignore: float = Field(0.95, ge=0, le=1, description="chance that a rare negative is left out (gamma)")
 
 
@@ -30,8 +32,8 @@ class Equalization(LongTailLoss):
 
     The cross-entropy of ``exp(z_j) / sum_k w_k exp(z_k)`` with ``w_k = 1 - beta T(f_k) (1 - y_k)``: beta is
     1 with probability ``ignore``, drawn anew for every image and class, and T is 1 for classes whose share
-    f_k of the images is below ``rare``. The paper's shares suit about 100 classes; scale ``rare`` with the
-    number of classes.
+    f_k of the images is below ``rare``. The paper's 0.003 is 0.3 of an even share of its 100 classes, and so is the
+    default here for any number of them: with 10 classes no share would be below 0.003 at all.
 
     Args:
         counts: training images a class.
@@ -40,7 +42,7 @@ class Equalization(LongTailLoss):
             resumable training sets ``loss.generator`` anew by position, every step or every epoch.
 
     Raises:
-        ConfigError: no generator.
+        ConfigError: no generator; or no class is rare, so that the loss would be the cross-entropy, or every class is.
     """
 
     Settings = EqualizationSettings
@@ -54,7 +56,16 @@ class Equalization(LongTailLoss):
         if generator is None:
             raise ConfigError("the loss 'seql' draws random numbers: expected a torch.Generator, got None")
         super().__init__(counts, settings, generator)
-        self.register_buffer("is_rare", counts.tensor() < settings.rare * counts.total)
+        below = 0.3 / len(counts) if settings.rare is None else settings.rare
+        is_rare = counts.tensor() < below * counts.total
+        if is_rare.all() or not is_rare.any():
+            shares = sorted(count / max(1, counts.total) for count in counts)
+            raise ConfigError(
+                f"the loss 'seql' treats classes with less than {below:.3g} of the images as rare and that is "
+                f"{'every class' if is_rare.all() else 'no class'}: the shares go from {shares[0]:.3g} to "
+                f"{shares[-1]:.3g}; set rare between them, or choose the loss 'cross_entropy'"
+            )
+        self.register_buffer("is_rare", is_rare)
 
     def per_image(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See :meth:`LongTailLoss.per_image`; random."""

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -86,7 +87,7 @@ def effective_number(counts: ClassCounts, beta: float = 0.9999) -> Tensor:
     return _normalized((1 - beta) / -torch.expm1(positive_counts(counts) * log_beta))
 
 
-WEIGHTINGS: dict[str, Callable[[ClassCounts], Tensor]] = {
+WEIGHTINGS: dict[str, Callable[..., Tensor]] = {
     # 0.9999 needs no tuning: up to about 1,000 images a class it is the inverse frequency, well above 10,000
     # it is level, so that classes which all have plenty count alike. LDAM-DRW uses it on every dataset.
     "auto": effective_number,
@@ -96,35 +97,55 @@ WEIGHTINGS: dict[str, Callable[[ClassCounts], Tensor]] = {
 }
 """Name -> function of the class counts that gives weights ``(classes,)``."""
 
+PARAMETERS = {"effective": "beta", "smoothed": "gamma"}
+"""Name -> the parameter that may follow it behind a colon, as in ``effective:0.999``."""
 
 Weighting = str | tuple[float, ...]
-"""A name of :data:`WEIGHTINGS`, or one positive number a class, in label order."""
+"""A name of :data:`WEIGHTINGS`, with or without a parameter, or one positive number a class, in label order."""
 
 
 def check_weighting(weighting: Weighting | None) -> None:
-    """Refuses a name that no weighting has.
+    """Refuses a name that no weighting has, and a parameter that it cannot have.
 
     Raises:
         UnknownNameError: no such weighting.
+        ConfigError: a parameter of a weighting that has none, or one that is no number or out of range.
     """
-    if isinstance(weighting, str) and weighting not in WEIGHTINGS:
-        raise UnknownNameError("weighting", weighting, list(WEIGHTINGS))
+    if isinstance(weighting, str):
+        _named(weighting)(ClassCounts((1, 1)))
+
+
+def _named(weighting: str) -> Callable[[ClassCounts], Tensor]:
+    name, colon, parameter = weighting.partition(":")
+    if name not in WEIGHTINGS:
+        raise UnknownNameError("weighting", name, [*WEIGHTINGS, *(f"{known}:NUMBER" for known in PARAMETERS)])
+    if not colon:
+        return WEIGHTINGS[name]
+    if name not in PARAMETERS:
+        raise ConfigError(f"the weighting {name!r} has no parameter and got {parameter!r}: leave it out")
+    try:
+        return partial(WEIGHTINGS[name], **{PARAMETERS[name]: float(parameter)})
+    except ValueError:
+        raise ConfigError(
+            f"expected a number as {PARAMETERS[name]} of the weighting {name!r}, such as {name}:0.9, got {parameter!r}"
+        ) from None
 
 
 def class_weights(weighting: str | Sequence[float], counts: ClassCounts) -> Tensor:
     """Weights by the name of a weighting, or the weights that are given: float32 ``(classes,)``.
 
     Args:
-        weighting: a name of :data:`WEIGHTINGS`, or one positive number a class.
+        weighting: a name of :data:`WEIGHTINGS`, such as ``"effective"`` or ``"effective:0.999"``, or one positive
+            number a class.
         counts: training images a class.
 
     Raises:
         UnknownNameError: no such weighting.
+        ConfigError: a parameter that the weighting cannot have.
         DataError: a class has no image, or the given weights are not one positive number a class.
     """
     if isinstance(weighting, str):
-        check_weighting(weighting)
-        return WEIGHTINGS[weighting](counts)
+        return _named(weighting)(counts)
     if len(weighting) != len(counts):
         raise DataError(
             f"expected one class weight for each of {len(counts)} classes, got {len(weighting)} weights: "

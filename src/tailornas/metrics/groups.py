@@ -82,4 +82,6 @@ def tercile_groups(counts: ClassCounts) -> dict[str, tuple[int, ...]]:
 
 def _refuse_disorder(many: int, few: int) -> None:
     if not 0 <= few <= many:
-        raise ConfigError(f"group thresholds are out of order: expected 0 <= few <= many, got few {few}, many {many}")
+        raise ConfigError(
+            f"group thresholds are out of order: expected 0 <= few <= many, got few {few}, many {many}: set both"
+        )

@@ -111,9 +111,8 @@ def report(
     """Evaluates predictions.
 
     Args:
-        probabilities: ``(images, classes)``, rows that sum to 1: of logits take the softmax, or what the
-            loss says
-            they stand for (``loss.probabilities(logits)``).
+        probabilities: ``(images, classes)``, rows that sum to 1: of logits take the softmax, or what the loss
+            says they stand for (``loss.probabilities(logits)``).
         targets: int64 ``(images,)``.
         train_counts: training images a class.
         classes: class names in label order.
@@ -122,8 +121,7 @@ def report(
 
     Raises:
         DataError: shapes, names and counts do not agree, a target is outside the classes, there is no
-            image, or rows
-            are no probabilities.
+            image, or rows are no probabilities.
     """
     if len(train_counts) != len(classes):
         raise DataError(f"expected one training count for each of {len(classes)} class names, got {len(train_counts)}")
@@ -132,8 +130,8 @@ def report(
             f"expected probabilities (images, {len(classes)}), one column for each class name, got "
             f"{tuple(probabilities.shape)}"
         )
-    _refuse_other_than_probabilities(probabilities)
     matrix = confusion(probabilities.argmax(dim=1), targets, len(classes))
+    _refuse_other_than_probabilities(probabilities)
     recalls, images = class_recalls(matrix), matrix.sum(dim=1)
     low, high = wilson_interval(matrix.diagonal(), images)
     balanced, error = balanced_accuracy(matrix)

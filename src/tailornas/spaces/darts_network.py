@@ -215,7 +215,7 @@ class DARTSNetwork(Backbone):
         if self.auxiliary is None:
             raise ConfigError("this network has no auxiliary head: build it with auxiliary=True")
         outputs = self._run(x)
-        return self.head(outputs[-1].value.mean((2, 3))), self.auxiliary(outputs[self.tap])
+        return self.classify(outputs[-1].value.mean((2, 3))), self.auxiliary(outputs[self.tap])
 
     def _run(self, x: Tensor) -> list[Concatenation]:
         """The outputs of all cells."""

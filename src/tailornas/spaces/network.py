@@ -64,5 +64,14 @@ class Backbone(nn.Module, ABC):
 
     def forward(self, x: Tensor) -> Tensor:
         """Maps images ``(batch, 3, height, width)`` to the head's output, ``(batch, classes)`` for a classifier."""
-        output: Tensor = self.head(self.features(x))
+        return self.classify(self.features(x))
+
+    def classify(self, features: Tensor) -> Tensor:
+        """The head's output for features ``(batch, feature_dim)``, in float32 inside of autocast too.
+
+        bfloat16 has three digits: logits would tie, and a tie goes to the class that comes first, which in a
+        long-tailed dataset is the largest.
+        """
+        with torch.autocast(features.device.type, enabled=False):
+            output: Tensor = self.head(features.float())
         return output

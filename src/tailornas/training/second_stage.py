@@ -94,8 +94,8 @@ def replace_head(network: Backbone, counts: ClassCounts, settings: SecondStageCo
     """
     head, device = network.head, next(network.parameters()).device
     if settings.name in ("crt", "ncm"):
-        loss = LOSSES[settings.loss]
-        name = "cosine" if loss.head == "cosine" else "linear"
+        trained = "cosine" if LOSSES[settings.loss].head == "cosine" else "linear"
+        name = "scaled_cosine" if settings.name == "ncm" else trained
         network.head = build_head(name, network.feature_dim, len(counts), generator(seed, "second-stage", "head"))
     elif settings.name != "none":
         assert isinstance(head, nn.Linear)
@@ -157,7 +157,7 @@ def _fit_head(
         loss.generator = generator(seed, "second-stage", "loss", at.step)
         with torch.inference_mode():
             features = network.features(images)
-        value: Tensor = loss(network.head(features.clone()), labels)
+        value: Tensor = loss(network.classify(features.clone()), labels)
         return value
 
     fit(
@@ -175,7 +175,7 @@ def _fit_head(
 @torch.inference_mode()
 def _nearest_class_mean(
     fabric: Fabric, network: Backbone, images: Iterable[tuple[Tensor, Tensor]], classes: int
-) -> nn.Linear:
+) -> nn.Module:
     features, labels = [], []
     for batch, targets in images:
         with fabric.autocast():

@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from tailornas.data import SAMPLERS, Sampler
-from tailornas.errors import ConfigError, UnknownNameError
+from tailornas.errors import ConfigError, DataError, UnknownNameError
 from tailornas.heads import HEADS
 from tailornas.losses import (
     LOSSES,
@@ -82,7 +82,29 @@ class TrainConfig(BaseModel):
                 "two_branch has a schedule and a second sampler of its own: leave out mix, class_weights and schedule, "
                 "and choose a loss without a schedule, such as 'ce'"
             )
+        schedule = self.resolved_schedule
+        if schedule.name == "drs" and self.sampler == "class_balanced":
+            raise ConfigError(
+                "schedule 'drs' brings in the sampler 'class_balanced', which is there from the beginning: leave out "
+                "one of them"
+            )
+        if schedule.name == "drs" and schedule.start > 0 and self.epochs == 1:
+            raise ConfigError("schedule 'drs' changes the sampler between epochs and there is one: give at least 2")
         self.second_stage.check_trained_head(self.resolved_head)
+        if self.second_stage.name == "logit_adjustment":
+            balanced = {
+                f"loss {self.loss!r}": self.loss in ("balanced_softmax", "logit_adjustment")
+                or LOSSES[self.loss].own_weights,
+                "class weights": self.weighting is not None,
+                f"sampler {self.sampler!r}": self.sampler != "instance",
+                f"schedule {schedule.name!r}": schedule.name != "none",
+                "two_branch": self.two_branch,
+            }
+            if found := next((what for what, holds in balanced.items() if holds), None):
+                raise ConfigError(
+                    f"second stage 'logit_adjustment' takes out the class priors that training left in (2007.07314, "
+                    f"equation 9) and {found} has taken them out already: leave out one of them"
+                )
         return self
 
     @property
@@ -156,9 +178,17 @@ def train(
         compiled: run the network through ``torch.compile``.
 
     Raises:
-        ConfigError: paths are to be dropped in a network that has none.
+        ConfigError: paths are to be dropped in a network that has none, or a two-branch network compiled.
+        DataError: the loss was built for another number of classes.
         DivergenceError: a loss was not finite.
     """
+    if loss.classes != len(counts):
+        raise DataError(
+            f"{type(loss).__name__} was built from the counts of {loss.classes} classes and training has "
+            f"{len(counts)}: build it from the counts of the training images"
+        )
+    if compiled and isinstance(network, TwoBranchNetwork):
+        raise ConfigError("torch.compile does not reach two-branch training: leave out device.compile or two_branch")
     cells = network if isinstance(network, DARTSNetwork) else None
     if settings.drop_path and cells is None:
         raise ConfigError(

@@ -122,8 +122,7 @@ class TwoBranchNetwork(Backbone):
         ):
             self.branches.active = branch  # type: ignore[assignment]
             features.append(2 * weight * self.network.features(half))
-        logits: Tensor = self.head(torch.cat(features, dim=1))
-        return logits
+        return self.classify(torch.cat(features, dim=1))
 
 
 def two_branch_loss(
