@@ -49,7 +49,7 @@ def test_values_by_hand() -> None:
         "unscored",
     ]
     matrix = confusion(PROBABILITIES.argmax(1), TARGETS, 4)
-    assert values["confusion"] == [[3, 1, 0, 0], [1, 1, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0]]
+    assert values["confusion"] == [[0, 0, 3], [0, 1, 1], [1, 0, 1], [1, 1, 1], [2, 2, 1]]
     assert values["accuracy"] == pytest.approx(5 / 7)
     assert (values["balanced_accuracy"], values["balanced_se"]) == balanced_accuracy(matrix)
     assert values["balanced_accuracy"] == pytest.approx(0.75)

@@ -11,7 +11,7 @@ from tailornas.report.formats import percent
 from tailornas.report.style import BASELINE, FOUND, count_axis, figure, label, on_count_axis, translucent
 from tailornas.report.values import ClassRecall, Metrics
 
-__all__ = ["CELLS", "INTERVALS", "WRITTEN", "class_recalls", "confusion_matrix", "merged", "side_by_side"]
+__all__ = ["CELLS", "INTERVALS", "WRITTEN", "class_recalls", "confusion_matrix", "side_by_side"]
 
 INTERVALS = 200
 """Up to so many classes have their intervals drawn; with more they are shown on hover."""
@@ -87,14 +87,16 @@ def side_by_side(counts: Sequence[int], marks: int) -> list[tuple[float, ...]]:
 def confusion_matrix(metrics: Metrics) -> go.Figure:
     """Share of each true class's test images by predicted class, from the largest class to the smallest."""
     order = by_size([c["train"] for c in metrics["per_class"]])
-    matrix = [[metrics["confusion"][i][j] for j in order] for i in order]
     together = ceil(len(order) / CELLS)
-    counts = merged(matrix, together)
+    cell = {i: rank // together for rank, i in enumerate(order)}
+    counts = [[0] * (1 + max(cell.values())) for _ in range(1 + max(cell.values()))]
+    for true, predicted, images in metrics["confusion"]:
+        counts[cell[true]][cell[predicted]] += images
     names = [metrics["per_class"][i]["name"] for i in order]
     if together > 1:
         starts = range(1, len(order) + 1, together)
         names = [f"classes {start} to {min(start + together - 1, len(order))}" for start in starts]
-    shares = [[cell / sum(row) for cell in row] if sum(row) else [None] * len(row) for row in counts]
+    shares = [[count / sum(row) for count in row] if sum(row) else [None] * len(row) for row in counts]
     named, written = len(counts) <= NAMED_CLASSES, len(counts) <= WRITTEN
     # The rank keeps two categories apart whose names look alike.
     categories = [f"{rank}. {label(name)}" if together == 1 else name for rank, name in enumerate(names, 1)]
@@ -146,13 +148,6 @@ def confusion_matrix(metrics: Metrics) -> go.Figure:
         xaxis={**axis, "title": {"text": f"predicted class{suffix}"}, "tickangle": -45 if named else 0},
         yaxis={**axis, "title": {"text": f"true class{suffix}"}, "autorange": "reversed"},
     )
-
-
-def merged(matrix: Sequence[Sequence[int]], together: int) -> list[list[int]]:
-    """The matrix of counts with every ``together`` rows and columns summed; the last ones may be fewer."""
-    starts = range(0, len(matrix), together)
-    rows = [[sum(column) for column in zip(*matrix[start : start + together], strict=True)] for start in starts]
-    return [[sum(row[start : start + together]) for start in starts] for row in rows]
 
 
 def _round_step(size: int) -> int:

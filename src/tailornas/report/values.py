@@ -94,8 +94,8 @@ class ClassRecall(TypedDict):
 class Metrics(TypedDict):
     """A finished network on the test split; every rate is from 0 to 1.
 
-    ``groups`` has the groups with test images only; ``confusion`` is ``(classes, classes)`` counts, a row a true class;
-    ``unscored`` names the classes without test images, which no mean includes.
+    ``groups`` has the groups with test images only; ``confusion`` is ``[true class, predicted class,
+    images]`` for the pairs that occurred; ``unscored`` names the classes without test images, which no mean includes.
     """
 
     accuracy: float
