@@ -400,6 +400,7 @@ def test_a_time_limit_is_planned_from_what_was_measured(target: Dataset, whole: 
     plan, training = run.results["plan"].values, run.results["plan-training"].values
     assert min(plan["pretrain_rate"], plan["adapt_rate"], plan["candidate_seconds"]) > 0
     assert min(training["found_rate"], training["baseline_rate"]) > 0
+    assert run.notes[0].endswith("both networks are trained as long as train.epochs says.")
     assert run.until["pretrain"] == plan["pretrain_until"]
     assert run.until["adapt"] is None  # cut short it would spoil the search
     assert run.until["train"] == training["found_until"]

@@ -91,9 +91,10 @@ def plan_search(context: Context) -> SearchPlan:
             **rates,
         )
         stage.progress(3, 3, "measurements")
+        rest = "get the rest" if settings.train.epochs is None else "are trained as long as train.epochs says"
         context.run.note(
             f"Planned within {limit:.0f} s: {plan.pretrain_epochs} epochs of the supernet, {plan.adapt_epochs} of its "
-            f"head, {plan.generations * settings.search.population} candidates; both networks get the rest."
+            f"head, {plan.generations * settings.search.population} candidates; both networks {rest}."
         )
         return Artifact(plan.values())
 
