@@ -279,7 +279,7 @@ def with_settings(section: str, **values: Any) -> dict[str, Any]:
         (with_settings("limits", macs=800_000), {"search"}),
         (with_settings("train", epochs=2), {"train", "baseline", "evaluate"}),
         (with_settings("train", loss_settings={"largest_margin": 0.3}), {"train", "baseline", "evaluate"}),
-        (with_settings("train", schedule=ScheduleConfig(name="drs")), {"train", "baseline", "evaluate"}),
+        (with_settings("train", schedule=ScheduleConfig(name="drs", start=0)), {"train", "baseline", "evaluate"}),
         ({"settings": INHERIT}, {"train", "evaluate"}),
     ],
     ids=lambda value: None,
