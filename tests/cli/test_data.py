@@ -1,5 +1,6 @@
 """``tailornas data inspect``, as a shell would see it."""
 
+import errno
 import json
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,7 @@ from typer.testing import CliRunner
 
 from tailornas.cli.data import app
 from tailornas.data import DataConfig
-from tailornas.errors import ConfigError, DataError, TailorNASError, UnknownNameError
+from tailornas.errors import ConfigError, DataError, DiskError, TailorNASError, UnknownNameError
 
 
 def run(*arguments: str | Path, code: int = 0) -> str:
@@ -109,6 +110,24 @@ def test_a_page_is_written(pets: Path, tmp_path: Path) -> None:
     assert (tmp_path / "data.html").read_text(encoding="utf-8").startswith("<!doctype html>")
 
 
+@pytest.mark.parametrize("option", [None, "--json"])
+def test_what_was_found_is_told_where_the_page_cannot_be_written(
+    pets: Path, monkeypatch: pytest.MonkeyPatch, option: str | None
+) -> None:
+    def full(*arguments: object) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("tailornas.runs.files.os.fsync", full)
+    result = CliRunner().invoke(app, ["inspect", str(pets), "--html", "data.html", *([option] if option else [])])
+    assert '"per_class"' in result.stdout if option else rows(result.stdout, "Classes")
+    assert isinstance(result.exception, DiskError)
+    assert str(result.exception) == (
+        "cannot write data.html: No space left on device: expected --html to name a file in a folder that can be "
+        "written to"
+    )
+    assert not Path("data.html").exists()
+
+
 def test_long_lists_are_shortened(tmp_path: Path) -> None:
     for label in range(40):
         (tmp_path / "many" / f"class {label:02}").mkdir(parents=True)
@@ -131,11 +150,13 @@ def test_long_lists_are_shortened(tmp_path: Path) -> None:
     ("arguments", "kind", "message"),
     [
         (["digitz"], UnknownNameError, "unknown data source 'digitz'"),
+        ([""], ConfigError, r"data is empty: expected NAME\|PATH"),
+        (["digits", "--html", ""], ConfigError, "--html is empty: expected FILE"),
         (["./nowhere"], DataError, "no such file or folder: nowhere"),
         (["digits", "--profile", "log"], ConfigError, r"data\.profile: .*'exp', 'step' or 'as-is', got 'log'"),
         (["digits", "--imbalance-factor", "0.5"], ConfigError, r"data\.imbalance_factor: .*, got '0\.5'"),
         (["digits", "--imbalance-factor", "5", "--profile", "as-is"], ConfigError, "no effect with profile 'as-is'"),
-        (["digits", "--imbalance-factor", "90000"], DataError, "leaves class 4 with 0 of its"),
+        (["digits", "--imbalance-factor", "90000"], DataError, "leaves class '4' with 0 of its"),
         (["digits", "--seed", "lucky"], ConfigError, "seed: .*, got 'lucky'"),
         (["digits", "--data-dir", "."], ConfigError, r"data_dir \. has no effect with digits"),
         (["digits", "--html", "nowhere/data.html"], ConfigError, "cannot write nowhere/data.html: expected --html to"),

@@ -18,6 +18,9 @@ from tailornas import __version__
 from tailornas.cli.options import default_folder
 from tailornas.config import RunConfig
 from tailornas.data import DataConfig
+from tailornas.errors import LimitError
+from tailornas.losses import LOSSES
+from tailornas.methods import METHODS
 
 TINY = (
     "--set=pretrain.epochs=1",
@@ -34,8 +37,8 @@ def configured(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
     """What the pipeline is asked to do, which it does not do."""
     asked: dict[str, Any] = {}
 
-    def run(config: RunConfig, out: Path, console: object, *, command: str, started: float) -> None:
-        asked.update(config=config, out=out, console=console, command=command)
+    def run(config: RunConfig, out: Path, console: object, *, command: str, overwrite: bool, started: float) -> None:
+        asked.update(config=config, out=out, console=console, command=command, overwrite=overwrite)
         raise KeyboardInterrupt
 
     monkeypatch.setattr("tailornas.pipeline.run", run)
@@ -63,6 +66,17 @@ def test_version_and_help(shell: Shell) -> None:
     for option in ("--data", "--time-limit", "--max-macs", "--config", "--set", "--out"):
         assert option in shell.out
     assert shell.err == ""
+
+
+@pytest.mark.parametrize("command", ["run", "train"])
+def test_the_help_names_the_losses_and_all_forms_of_data(
+    shell: Shell, monkeypatch: pytest.MonkeyPatch, command: str
+) -> None:
+    monkeypatch.setenv("COLUMNS", "400")
+    assert shell(command, "--help") == 0
+    for loss in {"ce", *LOSSES} - {"cross_entropy"}:
+        assert re.search(rf"\b{loss}\b", shell.out), loss
+    assert "annotation file (.json)" in shell.out
 
 
 def test_no_arguments_show_the_help(shell: Shell) -> None:
@@ -112,7 +126,7 @@ def test_every_option_sets_its_key(shell: Shell, configured: dict[str, Any]) -> 
         }
     )
     assert config == expected
-    assert configured["out"] == Path("runs/cifar10-if50")
+    assert (configured["out"], configured["overwrite"]) == (Path("runs/cifar10-if50"), False)
 
 
 def test_file_assignments_and_options_in_their_order(shell: Shell, configured: dict[str, Any]) -> None:
@@ -121,7 +135,7 @@ def test_file_assignments_and_options_in_their_order(shell: Shell, configured: d
     config: RunConfig = configured["config"]
     assert (config.seed, config.search.population, config.search.generations) == (2, 9, 3)
     assert (config.data.skip_bad, config.data.profile) == (True, "step")  # an option that is not given says nothing
-    assert configured["out"] == Path("here")
+    assert (configured["out"], configured["overwrite"]) == (Path("here"), True)
     shell("run", "--config", "run.toml", "--set", "seed=2", "--seed", "3")
     assert configured["config"].seed == 3
 
@@ -158,10 +172,28 @@ def test_the_default_folder_is_named_for_the_data(data: DataConfig, folder: str)
 
 
 MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
-    "unknown option": (lambda here: ["--popluation", "3"], r"No such option: --popluation.*"),
+    "unknown option": (
+        lambda here: ["--popluation", "3"],
+        r"No such option: --popluation.*; .* --set KEY=VALUE, .*--config FILE: `tailornas config run` lists them",
+    ),
+    "empty data": (lambda here: ["--data", ""], r"--data is empty: expected NAME\|PATH"),
+    "empty folder of the run": (lambda here: ["--out", ""], r"--out is empty: expected DIR"),
+    "empty configuration": (lambda here: ["--config", ""], r"--config is empty: expected FILE"),
+    "empty data in a file": (lambda here: ["--set", "data.data=''"], r"data\.data: .*at least 1 character, got ''"),
+    "data folder that is not there": (
+        lambda here: ["--data", "cifar10", "--data-dir", here / "none"],
+        r"no such folder: .*/none: expected --data-dir .*",
+    ),
+    "an image": (
+        lambda here: ["--data", write_images(here / "i", {"3": 1}) / "3" / "0.png"],
+        r".*0\.png is an image: expected the folder .*",
+    ),
     "option without its value": (lambda here: ["--data"], r".*'?--data'?.* requires an argument.*"),
     "a word too many": (lambda here: ["digits"], r".*unexpected extra argument.*digits.*"),
-    "unknown name": (lambda here: ["--data", "digitz"], r"unknown data source 'digitz': expected one of .*digits.*"),
+    "unknown name": (
+        lambda here: ["--data", "digitz"],
+        r"unknown data source 'digitz': expected one of .*digits.*no such file or folder.*",
+    ),
     "no such path": (lambda here: ["--data", here / "none"], r"no such file or folder: .*none"),
     "empty folder": (lambda here: ["--data", made(here / "empty")], r".*empty has no sub-folders: expected one .*"),
     "one class": (
@@ -186,7 +218,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     ),
     "imbalance that leaves a class empty": (
         lambda here: ["--imbalance-factor", "100000"],
-        r".*imbalance_factor 100000 leaves class \d with 0 of its .*",
+        r".*imbalance_factor 100000 leaves class '\d' with 0 of its .*",
     ),
     "unknown profile": (lambda here: ["--profile", "log"], r"data\.profile: .*'exp', 'step' or 'as-is', got 'log'"),
     "unknown space": (
@@ -268,6 +300,27 @@ def test_a_limit_that_nothing_meets_says_the_smallest(shell: Shell) -> None:
     assert f"has {smallest:,} MACs" in shell.error("run", "--out", "run", "--max-macs", str(smallest - 1), *TINY)
 
 
+def test_measuring_latencies_is_announced(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(context: object) -> None:
+        raise LimitError("none")
+
+    monkeypatch.setitem(METHODS, "imb-nas", refuse)
+    shell.error("run", "--out", "run", "--max-latency", "0.001", *TINY)
+    assert shell.out.endswith("Looking for an architecture within 0.001 ms, by measuring some.\n")
+    assert not Path("run").exists()
+
+
+def test_the_folder_of_a_search_is_no_place_for_a_training(shell: Shell) -> None:
+    Path("run").mkdir()
+    written(Path("run/run.json"), json.dumps({"project": "tailornas", "format": 1, "job": "search"}))
+    message = "run is the folder of a search (`tailornas run`): choose another --out"
+    assert shell.error("train", "--backbone=resnet8", "--out", "run") == message
+    written(Path("run/run.json"), json.dumps({"project": "tailornas", "format": 1, "job": "training"}))
+    message = "run is the folder of a training (`tailornas train`): choose another --out"
+    assert shell.error("run", *TINY, "--out", "run") == message
+    assert [path.name for path in Path("run").iterdir()] == ["run.json"]
+
+
 def test_a_time_limit_that_is_too_short_says_how_long_is_enough(shell: Shell) -> None:
     message = shell.error("run", "--out", "run", "--time-limit", "1s")
     assert re.match(r"a time limit of 1 s is too short for this data on this machine: give at least \d+ s", message)
@@ -286,7 +339,9 @@ def test_an_image_that_cannot_be_read_is_named_and_can_be_skipped(shell: Shell, 
     folder = write_images(tmp_path / "images", {"0": 9, "1": 8, "2": 7})
     (folder / "1" / "broken.png").write_bytes((folder / "1" / "0.png").read_bytes()[:60])
     message = shell.error("run", "--data", folder, "--out", "run")
-    assert re.match(r"cannot read image .*images/1/broken\.png \(.*\): replace or remove it, or set skip_bad", message)
+    assert re.match(
+        r"cannot read image .*images/1/broken\.png \(.*\): replace or remove it, or give --skip-bad", message
+    )
     assert not Path("run").exists()
     # With the image left out, the next mistake is met: the data was loaded.
     assert "MACs" in shell.error("run", "--data", folder, "--out", "run", "--skip-bad", "--max-macs", "1", *TINY)

@@ -168,9 +168,13 @@ MISTAKES = {
         ["cost", "darts", "--arch", "@none.txt"],
         r"cannot read the architecture in none\.txt: No such file or directory",
     ),
+    "picture that is not SVG": (
+        ["draw", "nats-size", "--arch", "8:8:8:8:8", "-o", "cell.png"],
+        r"the picture is SVG: expected --out to name a file that ends in \.svg, got 'cell\.png'",
+    ),
     "no folder for the picture": (
         ["draw", "nats-size", "--arch", "8:8:8:8:8", "-o", "none/a.svg"],
-        r"cannot write none/a\.svg: No such file or directory: expected a file in a folder that exists",
+        r"cannot write none/a\.svg: No such file or directory: expected --out to name a file in a folder .*",
     ),
 }
 

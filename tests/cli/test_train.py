@@ -1,5 +1,6 @@
 """``tailornas train``, as a shell would see it: options are keys, and whatever is wrong with the input is one line."""
 
+import json
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -203,6 +204,13 @@ def written(path: Path, content: bytes) -> Path:
     return path
 
 
+def trained(folder: Path) -> Path:
+    """What says that a folder is of a training."""
+    folder.mkdir()
+    (folder / "run.json").write_text(json.dumps({"project": "tailornas", "format": 1, "job": "training"}))
+    return folder
+
+
 SMALL = ["--backbone=resnet8", "--imbalance-factor=10"]
 CELL = "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"
 OF_FOLDER = ["--backbone=resnet8", "--profile=as-is", "--loss=ce"]
@@ -214,7 +222,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     ),
     "imbalance that leaves a class empty": (
         lambda here: ["--imbalance-factor=100000"],
-        r".*imbalance_factor 100000 leaves class \d with 0 of its .*",
+        r".*imbalance_factor 100000 leaves class '\d' with 0 of its .*",
     ),
     "weights of the wrong length": (
         lambda here: [*SMALL, "--loss=ce", "--set=train.class_weights=[1, 2, 3]"],
@@ -333,6 +341,11 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
         lambda here: ["--backbone", images(here / "photos", 1)],
         r".*photos holds no finished search: expected .*photos/stages/search/result\.json",
     ),
+    "folder of a training": (
+        lambda here: ["--backbone", trained(here / "trained")],
+        r".*trained is the folder of a training: expected that of a search .*",
+    ),
+    "unknown option": (lambda here: ["--batch", "3"], r"No such option: --batch.*`tailornas config train` lists them"),
     "no such weights": (
         lambda here: ["--backbone=resnet8", "--weights", here / "none.pt"],
         r"cannot read the weights .*none\.pt: No such file or directory",
@@ -371,4 +384,13 @@ def test_a_training_that_diverges_names_the_key_to_change(shell: Shell) -> None:
 def test_class_weights_are_all_that_a_practitioner_needs(shell: Shell) -> None:
     assert shell(*SMALL, "--loss=ce", "--class-weights=auto", "--epochs=1", "--quiet") == 0
     assert "cross_entropy + auto weights" in shell.out
+    # What was trained is not replaced by a training with other settings, unless the folder is named.
+    again = [*SMALL, "--loss=ce", "--class-weights=auto", "--epochs=1", "--set=train.batch_size=64", "--quiet"]
+    folder = "runs/digits-if10-resnet8-cross-entropy-auto-weights"
+    config = Path(folder, "config.toml").read_text()
+    assert re.match(
+        f"{folder} holds another run, whose 'train' had other settings.* --out {folder} ", shell.error(*again)
+    )
+    assert Path(folder, "config.toml").read_text() == config
+    assert shell(*again, "--out", folder) == 0
     assert Path("runs/digits-if10-resnet8-cross-entropy-auto-weights/stages/train/result.safetensors").is_file()

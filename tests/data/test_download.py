@@ -63,3 +63,20 @@ def test_failure_says_where_to_put_the_file(
     ):
         download_cifar10(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("problem", [URLError("no network"), KeyboardInterrupt()])
+def test_it_is_announced_and_a_failure_leaves_no_folder_that_it_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], problem: BaseException
+) -> None:
+    def fail(url: str, root: str, filename: str, md5: str) -> None:
+        assert capsys.readouterr().err == f"cifar-10-python.tar.gz is not in {root}: downloading it from {url}\n"
+        Path(root).mkdir(parents=True)
+        (Path(root) / filename).write_bytes(b"half")
+        raise problem
+
+    (tmp_path / "mine").mkdir()
+    monkeypatch.setattr(utils, "download_url", fail)
+    with pytest.raises(KeyboardInterrupt if isinstance(problem, KeyboardInterrupt) else DataError):
+        download_cifar10(tmp_path / "mine" / "cache" / "cifar10")
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine"]

@@ -68,7 +68,7 @@ def damage(path: Path, how: str) -> None:
 )
 def test_a_bad_image_is_named(files: ImageFiles, how: str, reason: str, stream: bool) -> None:
     damage(files.paths[100], how)
-    with pytest.raises(DataError, match=rf"cannot read image .*100\.png \(.*{reason}.*\): .* set skip_bad"):
+    with pytest.raises(DataError, match=rf"cannot read image .*100\.png \(.*{reason}.*\): .* give --skip-bad"):
         load_images(files, 8, stream=stream, skip_bad=False)
 
 

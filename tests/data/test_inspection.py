@@ -144,7 +144,7 @@ def test_a_test_part_without_a_readable_image(tmp_path: Path) -> None:
 
 def test_a_profile_that_the_images_cannot_take_on_is_an_error(tmp_path: Path) -> None:
     root = lay(tmp_path, {"cat": 9, "dog": 4})
-    with pytest.raises(DataError, match="imbalance_factor 500 leaves class 1 with 0"):
+    with pytest.raises(DataError, match="imbalance_factor 500 leaves class 'dog' with 0"):
         look(root, profile="exp", imbalance_factor=500)
 
 

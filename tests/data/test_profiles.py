@@ -78,7 +78,8 @@ def test_one_class_cannot_have_a_profile() -> None:
 def test_an_emptied_class_is_an_error_that_shows_both_sides() -> None:
     with pytest.raises(
         DataError,
-        match=r"imbalance_factor 40 leaves class 2 with 0 of its 30 images.*at most 30: .*factor to at most 30",
+        match=r"imbalance_factor 40 leaves class 2 with 0 of its 30 images, because class 0 .*at most 30: "
+        r".*--imbalance-factor \(imbalance_factor\) of at most 30",
     ):
         class_counts("exp", ClassCounts((30, 30, 30)), 40)
 

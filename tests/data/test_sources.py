@@ -91,7 +91,7 @@ def test_a_list_file_with_its_root(folder: Path, tmp_path: Path) -> None:
 
 def test_bad_images_are_left_out(folder: Path) -> None:
     (folder / "cat" / "2.png").write_bytes(b"no image")
-    with pytest.raises(DataError, match=r"cat/2\.png .*set skip_bad"):
+    with pytest.raises(DataError, match=r"cat/2\.png .*give --skip-bad"):
         load(folder)
     source = load(folder, skip_bad=True)
     assert source.skipped == (str(folder / "cat" / "2.png"),)
@@ -125,8 +125,25 @@ def test_identity_follows_the_images(folder: Path) -> None:
 def test_an_unknown_name_lists_the_known() -> None:
     with pytest.raises(UnknownNameError, match="unknown data source 'cifra10': expected one of cifar10, ") as caught:
         load("cifra10")
-    assert "the path of a folder or file" in str(caught.value)
+    assert "no such file or folder" in str(caught.value)
     assert set(SOURCES) < set(caught.value.known)
+
+
+def test_an_image_is_no_list_of_images(folder: Path) -> None:
+    with pytest.raises(DataError, match=r"cat/0\.png is an image: expected the folder that has one sub-folder"):
+        load(folder / "cat" / "0.png")
+
+
+@pytest.mark.parametrize("name", ["cifar10", "digits"])
+def test_a_data_folder_that_is_not_there_is_an_error_and_is_not_made(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setattr("torchvision.datasets.utils.download_url", pytest.fail)
+    with pytest.raises(
+        DataError, match=r"^no such folder: .*typo: expected --data-dir \(data_dir\) to name the folder"
+    ):
+        load(name, data_dir=tmp_path / "typo")
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("path", ["missing/folder", "missing.txt", "./missing"])

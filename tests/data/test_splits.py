@@ -199,7 +199,7 @@ def test_too_few_images_for_a_selection_split(tmp_path: Path) -> None:
 
 
 def test_an_impossible_factor_is_an_error() -> None:
-    with pytest.raises(DataError, match=r"imbalance_factor 200 leaves class 9 with 0 of .* at most 142"):
+    with pytest.raises(DataError, match=r"imbalance_factor 200 leaves class '.*' with 0 of .* at most 142"):
         prepare(DataConfig(imbalance_factor=200), 0)
 
 

@@ -91,9 +91,17 @@ def test_images_of_one_size_need_no_histogram() -> None:
 
 def test_small_images_are_not_enlarged_and_large_ones_are_small() -> None:
     small = thumbnails(without_code(page_of(arrays([20, 3]))))
-    assert [(image.size, image.format) for image in small] == [((8, 8), "PNG")] * (7 + 3)
+    assert [(image.size, image.format) for image in small] == [((8, 8), "PNG")] * (8 + 3)
     large = thumbnails(without_code(page_of(arrays([9, 5], size=200))))
     assert {(image.size, image.format) for image in large} == {((64, 64), "JPEG")}
+
+
+@pytest.mark.parametrize("size", [1, 7, 8, 9, 12, 17, 20])
+def test_a_class_shows_eight_images_from_all_over_it(size: int) -> None:
+    source = arrays([size, 1], size=4)
+    found = inspect(source, DataConfig(data="pets", profile="as-is"), seed=0)
+    shown = data_page.samples(found, data_values(found, "pets"))[0]
+    assert len(shown.thumbnails) == min(size, 8)
 
 
 def test_head_middle_and_tail_are_shown() -> None:
@@ -148,7 +156,7 @@ def test_it_is_whole_on_a_screen_and_a_phone(
     assert shown.evaluate("document.documentElement.scrollWidth <= innerWidth")
     assert shown.evaluate("window.hacked") is None
     assert shown.evaluate("[...document.images].every((image) => image.naturalWidth > 0)")
-    assert shown.locator("#samples img").count() == 7 + 7 + 3
+    assert shown.locator("#samples img").count() == 8 + 7 + 3
     shown.close()
 
 

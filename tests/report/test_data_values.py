@@ -137,7 +137,7 @@ def test_advice_follows_the_class_sizes(tmp_path: Path) -> None:
         "Judge by balanced accuracy (always answering 'cat' would be right for 75% of the images, but for 1 class of "
         "2), and train with a loss that knows the class sizes, such as ldam with drw or balanced_softmax.",
         "By the fixed thresholds no class is many-shot or few-shot: to compare large classes with small ones, "
-        "group by terciles.",
+        "let a run group by terciles (--set groups.by=terciles).",
     ]
 
 

@@ -51,3 +51,4 @@ def test_a_training_curve_has_the_loss_and_the_learning_rate() -> None:
     rate, loss = drawn.data
     assert (list(rate.y), rate.yaxis) == ([0.1], "y2")
     assert (list(loss.x), list(loss.y), loss.mode) == ([1], [2.0], "lines+markers")
+    assert list(drawn.layout.xaxis.tickvals) == [1]

@@ -67,9 +67,23 @@ def test_the_history_tells_new_repeated_and_infeasible_trials_apart() -> None:
         "best so far": [1, 2, 3, 4, 5],
     }
     assert list(traces["best so far"].y) == [0.5, 0.5, 0.6, 0.6, 0.6]
-    assert traces["infeasible"].y[0] < 0.3
+    # Below the axis of scores, in a strip of its own.
+    assert (traces["infeasible"].yaxis, traces["scored"].yaxis) == ("y2", "y")
+    assert drawn.layout.yaxis2.ticktext == ("no score",)
+    assert drawn.layout.yaxis2.domain[1] < drawn.layout.yaxis.domain[0]
+    assert drawn.layout.xaxis.range[0] == -0.5
+    assert list(drawn.layout.xaxis.tickvals) == [0, 1, 2, 3, 4, 5]
     assert [(band.x0, band.x1) for band in drawn.layout.shapes] == [(1.5, 3.5)]
     assert [note.text for note in drawn.layout.annotations] == ["1", "2", "3"]
+
+
+def test_without_infeasible_trials_there_is_no_strip() -> None:
+    drawn = search_history([candidate(number, 10, 0.1125) for number in range(11)])
+    assert "yaxis2" not in drawn.layout
+    assert drawn.layout.yaxis.domain is None
+    assert drawn.layout.xaxis.tickvals is None
+    # 11.25% and 11.3% are two labels, and 11% is written in short.
+    assert drawn.layout.yaxis.tickformat == ".4~%"
 
 
 def test_hovering_shows_score_error_costs_and_the_escaped_architecture() -> None:

@@ -10,12 +10,10 @@ from typing import Any
 
 import pytest
 import torch
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from tailornas.errors import ConfigError, DiskError, RunFolderError
 from tailornas.runs import PlainConsole, RunFolder
-from tailornas.runs.folder import fingerprint
+from tailornas.runs.fingerprint import fingerprint
 from tailornas.stages import Artifact, Run, Stage
 
 
@@ -107,6 +105,56 @@ def test_changed_inputs_replace_the_stage_and_keep_the_others(tmp_path: Path) ->
     assert changed.values == {"n": 2}
     assert not (tmp_path / "stages/train/result.safetensors").exists()
     assert "train: its inputs changed, its earlier result is replaced\n" in out.getvalue()
+
+
+def left_in(folder: Path) -> dict[Path, bytes]:
+    return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def test_where_nothing_may_be_replaced_other_inputs_are_refused_and_everything_stays(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        run.stage("pretrain", {"epochs": 1}, gives({"n": 1}))
+        run.stage("train", {"epochs": 1}, gives({"n": 1}, weight=torch.ones(1)))
+    before = left_in(tmp_path)
+    message = (
+        rf"^{tmp_path} holds another run, whose 'train' had other .*: give --out DIR to keep it, or --out {tmp_path} "
+    )
+    with (
+        pytest.raises(RunFolderError, match=message),
+        RunFolder.open(tmp_path, "seed = 1\n", PlainConsole({}, StringIO()), overwrite=False) as run,
+    ):
+        run.stage("pretrain", {"epochs": 1}, never)
+        run.stage("train", {"epochs": 2}, never)
+    assert left_in(tmp_path) == before
+    with RunFolder.open(tmp_path, "seed = 0\n", PlainConsole({}, StringIO()), overwrite=False) as run:
+        run.stage("train", {"epochs": 1}, never)
+        run.stage("evaluate", {}, gives({"n": 3}))
+
+
+def test_where_nothing_may_be_replaced_a_checkpoint_stays_as_well(tmp_path: Path) -> None:
+    def interrupted(stage: Stage) -> Artifact:
+        stage.save({"epoch": 3})
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt), open_run(tmp_path) as run:
+        run.stage("train", {"epochs": 9}, interrupted)
+    with (
+        pytest.raises(RunFolderError, match="holds another run, whose 'train' had other settings"),
+        RunFolder.open(tmp_path, "", PlainConsole({}, StringIO()), overwrite=False) as run,
+    ):
+        run.stage("train", {"epochs": 8}, never)
+    with RunFolder.open(tmp_path, "", PlainConsole({}, StringIO()), overwrite=False) as run:
+        artifact = run.stage("train", {"epochs": 9}, lambda stage: Artifact(stage.restore() or {}))
+    assert artifact.values == {"epoch": 3}
+
+
+def test_a_run_folder_keeps_to_its_job(tmp_path: Path) -> None:
+    with RunFolder.open(tmp_path, "", PlainConsole({}, StringIO()), job="search") as run:
+        run.stage("search", {}, gives({"n": 1}))
+    before = left_in(tmp_path)
+    with pytest.raises(RunFolderError, match="is the folder of a search"):
+        RunFolder.open(tmp_path, "seed = 1", PlainConsole({}, StringIO()), job="training")
+    assert left_in(tmp_path) == before
 
 
 def test_a_replaced_result_is_never_half_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -344,41 +392,3 @@ def test_sigterm_ends_a_run_in_order(tmp_path: Path) -> None:
     assert json.loads((tmp_path / "run.json").read_text())["elapsed"] > 0
     with open_run(tmp_path) as run:
         run.stage("train", {}, lambda stage: Artifact({"restored": stage.restore()}))
-
-
-JSON = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
-    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(), values, max_size=3),
-    max_leaves=8,
-)
-INPUTS = st.dictionaries(st.text(), JSON, max_size=4)
-
-
-@given(INPUTS)
-@settings(deadline=None, max_examples=50)
-def test_the_fingerprint_does_not_depend_on_the_order_or_on_a_round_trip(inputs: dict[str, Any]) -> None:
-    backwards = dict(reversed(list(json.loads(json.dumps(inputs)).items())))
-    assert fingerprint("a", inputs) == fingerprint("a", backwards)
-    assert len(fingerprint("a", inputs)) == 64
-
-
-@given(INPUTS, INPUTS)
-@settings(deadline=None, max_examples=50)
-def test_different_inputs_have_different_fingerprints(one: dict[str, Any], other: dict[str, Any]) -> None:
-    same = json.dumps(one, sort_keys=True) == json.dumps(other, sort_keys=True)
-    assert (fingerprint("a", one) == fingerprint("a", other)) == same
-    assert fingerprint("a", one) != fingerprint("b", one)
-
-
-def test_the_fingerprint_by_hand() -> None:
-    # printf '{"inputs":{"a":[1,2.5],"b":"x"},"name":"train","results":1}' | sha256sum
-    expected = "3ea782ba7747d9a0ffec6319b380c023b6f1ec2f0df1ff61dd00349eaa0a7ab9"
-    assert fingerprint("train", {"b": "x", "a": (1, 2.5)}) == expected
-
-
-@pytest.mark.parametrize(
-    ("inputs", "error"), [({"a": float("nan")}, ValueError), ({"a": float("inf")}, ValueError), ({"a": {1}}, TypeError)]
-)
-def test_inputs_that_are_not_json_are_refused(inputs: dict[str, Any], error: type[Exception]) -> None:
-    with pytest.raises(error):
-        fingerprint("train", inputs)

@@ -6,7 +6,7 @@ import pytest
 
 from tailornas import __version__
 from tailornas.errors import RunFolderError
-from tailornas.runs.record import RunRecord, check_folder
+from tailornas.runs.record import RunRecord, check_folder, recorded_job
 
 
 @pytest.fixture
@@ -24,7 +24,27 @@ def test_a_new_record_says_what_the_folder_is(tmp_path: Path, clock: SimpleNames
     RunRecord.open(tmp_path, clock.seconds)
     fields = written(tmp_path)
     assert str(fields.pop("created")).endswith("+00:00")
-    assert fields == {"project": "tailornas", "format": 1, "version": __version__, "elapsed": 0.0, "stages": {}}
+    assert fields == {
+        "project": "tailornas",
+        "format": 1,
+        "version": __version__,
+        "job": None,
+        "elapsed": 0.0,
+        "stages": {},
+    }
+
+
+def test_the_folder_of_one_job_is_refused_to_the_other(tmp_path: Path) -> None:
+    assert recorded_job(tmp_path / "missing") is None
+    RunRecord.open(tmp_path, 0.0)
+    for job in ("training", "search", None):  # a folder that does not say is of any kind
+        check_folder(tmp_path, job)
+    RunRecord.open(tmp_path, 0.0, "search").write()
+    assert recorded_job(tmp_path) == "search"
+    check_folder(tmp_path, "search")
+    check_folder(tmp_path)
+    with pytest.raises(RunFolderError, match=r"is the folder of a search \(`tailornas run`\): choose another --out$"):
+        check_folder(tmp_path, "training")
 
 
 def test_elapsed_is_summed_over_starts(tmp_path: Path, clock: SimpleNamespace) -> None:

@@ -96,6 +96,25 @@ def test_nothing_is_computed_without_limits(cells: SearchSpace[Backbone]) -> Non
     assert len(calls) < 1000
 
 
+def test_latency_is_measured_where_a_step_leads_and_not_of_every_neighbour(cells: SearchSpace[Backbone]) -> None:
+    measured: list[Architecture] = []
+
+    def costs(architecture: Architecture) -> Costs:
+        measured.append(architecture)
+        counted = costs_of(cells, architecture)
+        return Costs(counted.params, counted.macs, latency_ms=counted.macs / 1000)
+
+    def counted(architecture: Architecture) -> Costs:
+        return costs_of(cells, architecture)
+
+    only_skip = cells.from_text("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")
+    least = counted(only_skip).macs / 1000
+    with pytest.raises(LimitError, match=rf"the limit of 0\.001 ms: the smallest found has {least:,.6g} ms"):
+        check_reachable(cells, costs, Limits(latency_ms=0.001), 0, counted)
+    assert len(measured) <= 3 * 7  # three descents of at most six decisions
+    check_reachable(cells, costs, Limits(latency_ms=least), 0, counted)
+
+
 def test_violations_by_hand() -> None:
     costs = Costs(params=300, macs=150, latency_ms=2.0)
     assert Limits().violations(costs) == {}

@@ -72,6 +72,7 @@ def test_build_uses_settings_and_classes() -> None:
             {"name": "nasbench201", "cells": 3},
             r"space 'nasbench201' has no parameter 'cells': its parameters are channels, cells_per_stage",
         ),
+        ({"name": "nats-size", "channels": 3}, r"space 'nats-size' has no parameter 'channels': it has none"),
         ({"name": "nasbench201", "channels": 0}, r"space\.channels: input should be greater than or equal to 1, got 0"),
         (
             {"name": "nasbench201", "channels": "many"},

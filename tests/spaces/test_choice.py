@@ -46,6 +46,34 @@ def test_mixture_is_the_weighted_sum_and_gradients_reach_weights_and_options() -
     assert choice.options["thrice"].get_parameter("factor").grad == 22.0
 
 
+def test_mixture_refuses_outputs_that_addition_would_broadcast() -> None:
+    choice = Choice("size", {"full": nn.Identity(), "none": Nothing(), "one": nn.AdaptiveAvgPool2d(1)})
+    choice.active = torch.ones(3).unbind()
+    message = r"choice 'size' .*: its options return full \(1, 2, 4, 4\), one \(1, 2, 1, 1\); expected"
+    with pytest.raises(ArchitectureError, match=message):
+        choice(torch.ones(1, 2, 4, 4))
+    choice.active = "one"
+    assert choice(torch.ones(1, 2, 4, 4)).shape == (1, 2, 1, 1)
+
+
+def test_mixture_refuses_outputs_that_are_no_tensors() -> None:
+    choice = Choice("size", {"pair": nn.MaxPool2d(2, return_indices=True)})
+    choice.active = torch.ones(1).unbind()
+    with pytest.raises(ArchitectureError, match=r"its options return pair no tensor; expected tensors of one shape"):
+        choice(torch.ones(1, 2, 4, 4))
+
+
+def test_mixture_refuses_an_option_that_changes_what_the_others_read() -> None:
+    choice = Choice("activation", {"relu": nn.ReLU(inplace=True), "tanh": nn.Tanh()})
+    choice.active = torch.ones(2).unbind()
+    with pytest.raises(ArchitectureError, match="option 'relu' of choice 'activation' changes its input in place"):
+        choice(torch.ones(2))
+    with torch.inference_mode():
+        assert choice(torch.ones(2)).shape == (2,)  # of such tensors torch does not tell
+    choice.active = "relu"
+    assert choice(-torch.ones(2)).tolist() == [0, 0]
+
+
 def test_mixture_of_zeros_is_zero() -> None:
     choice = Choice("scale", {"none": Nothing()})
     choice.active = torch.ones(1).unbind()

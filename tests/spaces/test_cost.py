@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tailornas.spaces.cost import Cost, count, count_outputs, latency
+from tailornas.errors import ArchitectureError
+from tailornas.spaces.cost import Cost, check_countable, count, count_flow, latency
 
 
 def test_counts_by_hand() -> None:
@@ -17,9 +18,42 @@ def test_counts_by_hand() -> None:
         nn.Linear(4, 5),
     )
     # 8 × 8 in, 4 × 4 after the stride: a bias is one addition for each output.
-    assert count_outputs(network, 8) == {"0": 16 * 4, "2": 16 * 4, "5": 5}
+    assert count_flow(network, 8) == {"0": (64 * 3, 16 * 4), "2": (16 * 4, 16 * 4), "5": (4, 5)}
     params = 4 * 27 + 8 + (4 * 2 * 9 + 4) + 25
     assert count(network, 8) == Cost(params, 16 * 4 * 27 + 16 * 4 * (2 * 9 + 1) + 5 * (4 + 1), 64 + 64 + 5)
+
+
+def test_transposed_convolutions_count_by_their_inputs() -> None:
+    network = nn.ConvTranspose2d(3, 4, 2, stride=2)
+    assert count(network, 8) == Cost(3 * 4 * 4 + 4, 64 * 3 * 4 * 4 + 256 * 4, 256 * 4)
+    # Windows of stride 2 do not overlap: each of the 256 pixels is one product of 3 channels with 4.
+    assert count(network, 8).macs == 256 * 4 * (3 + 1)
+
+
+@pytest.mark.parametrize(("flatten", "conv", "macs"), [(2, nn.Conv1d(3, 5, 3), 14 * 5 * (3 * 3 + 1))])
+def test_convolutions_of_other_dimensions_count(flatten: int, conv: nn.Module, macs: int) -> None:
+    assert count(nn.Sequential(nn.Flatten(flatten), conv), 4).macs == macs
+
+
+def test_layers_called_by_keyword_count() -> None:
+    class Named(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(3, 2, 1, bias=False)
+
+        def forward(self, x: Tensor) -> Tensor:
+            return torch.as_tensor(self.conv(input=x))
+
+    assert count(Named(), 2).macs == 4 * 6
+
+
+def test_weights_whose_work_would_go_uncounted_are_refused() -> None:
+    message = r"the work of '1' \(MultiheadAttention\) cannot be counted, its in_proj_weight has shape \(24, 8\)"
+    with pytest.raises(ArchitectureError, match=message):
+        check_countable(nn.Sequential(nn.Conv2d(3, 8, 1), nn.MultiheadAttention(8, 2)))
+    norm = nn.Sequential(nn.Conv2d(3, 8, 1), nn.LayerNorm((8, 4, 4)))
+    check_countable(norm)
+    assert count(norm, 4).params == 32 + 256
 
 
 def test_a_layer_that_runs_twice_counts_twice_but_owns_its_parameters_once() -> None:

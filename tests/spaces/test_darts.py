@@ -112,7 +112,10 @@ def test_text_of_a_published_genotype() -> None:
     [
         ("NASNet", "normal cell: .* to node 6 is not in the DARTS space: expected targets 2 to 5 and one of none,"),
         ("AmoebaNet", "to node 6 is not in the DARTS space"),
-        ("DARTS_V3", r"unknown genotype 'DARTS_V3': expected one of .*, or a text of the form Genotype"),
+        (
+            "DARTS_V3",
+            r"unknown genotype 'DARTS_V3': expected one of DARTS_V1, .*GDAS, PC_DARTS.*, or a text of the form",
+        ),
         ("", "unknown genotype ''"),
         ("Genotype(normal=[('conv', 0)]", "genotype, position 18: expected an operation"),
         (

@@ -137,6 +137,15 @@ def test_depth_runs_the_first_blocks_and_mixes_the_outputs_after_each() -> None:
     assert weights.grad is not None and weights.grad.tolist() == [1, 30, 6]
 
 
+def test_mixture_of_depths_refuses_what_would_silently_be_wrong() -> None:
+    depth = Dimension("d", {"1": 1, "2": 2})
+    mixed(depth, 0.5, 0.5)
+    with pytest.raises(ArchitectureError, match=r"depth 'd' .*: its options return 1 \(1, 2, 4, 4\), 2 \(1, 2, 1, 1\)"):
+        ElasticDepth(depth, [nn.ReLU(), nn.AdaptiveAvgPool2d(1)])(draw(1, 2, 4, 4))
+    with pytest.raises(ArchitectureError, match="block 2 of depth 'd' changes its input in place"):
+        ElasticDepth(depth, [nn.ReLU(), nn.ReLU(inplace=True)])(draw(1, 2, 4, 4))
+
+
 def test_batch_norm_tracks_the_channels_that_run() -> None:
     width = Dimension("w", {"1": 1, "2": 2})
     norm, plain = ElasticBatchNorm2d(width), nn.BatchNorm2d(1)
@@ -214,6 +223,8 @@ def test_dimension_of_any_module_is_a_decision_and_a_number_in_the_derived_netwo
             return torch.as_tensor(self.conv(F.adaptive_avg_pool2d(x, current(self.size))))
 
     space = SearchSpace(Resized())
+    with pytest.raises(ArchitectureError, match="'size' can only be searched by paths"):
+        space.mix({"size": torch.ones(2) / 2})
     network = space.derive(Architecture((("size", "6"),)))
     assert type(network.size) is int
     assert network(draw(1, 3, 9, 9)).shape[-1] == 4

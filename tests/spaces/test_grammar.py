@@ -16,8 +16,11 @@ def test_json_round_trip() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ('{"a": "x",', "position 10"),
-        ('{"a": "x", "b": 3}', r"entry 2: expected 'decision': 'option'"),
+        ('{"a": "x",', r'position 10: .*; expected JSON, \{"decision": "option", \.\.\.\}'),
+        ('{"a":' * 100_000, "expected an object"),
+        ('{"a": ' + "1" * 5000 + "}", "expected an object"),
+        ('{"a":' * 600 + "1" + "}" * 600, "entry 1: expected"),
+        ('{"a": "x", "b": 3}', r'entry 2: expected "decision": "option"'),
         ('["a"]', "entry 1"),
         ("3", "expected an object"),
         ('{"a": "x", "a": "y"}', "'a' is given twice"),

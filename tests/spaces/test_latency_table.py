@@ -98,7 +98,10 @@ def test_a_table_of_another_machine_is_refused(tmp_path: Path, ticking: list[flo
         LatencyTable(path, CPU)
 
 
-@pytest.mark.parametrize("content", ["", "[]", "{}", '{"machine": {}, "milliseconds": {"a": "b"}}', "\x00"])
+@pytest.mark.parametrize(
+    "content",
+    ["", "[]", "{}", '{"machine": {}, "milliseconds": {"a": "b"}}', '{"machine": "x", "milliseconds": {}}', "\x00"],
+)
 def test_something_else_is_refused(tmp_path: Path, content: str) -> None:
     path = tmp_path / "table.json"
     path.write_text(content)

@@ -193,11 +193,12 @@ def outputs(arch: Architecture, x: Tensor, edges: nn.ModuleList) -> list[float]:
 
 def test_equal_keys_mean_equal_functions_and_different_keys_different_ones() -> None:
     edges = first_cell(nasbench201(generator=generator(), channels=3, cells_per_stage=1)).double().edges
-    for module in edges.modules():
+    for seed, module in enumerate(edges.modules()):
         if isinstance(module, nn.BatchNorm2d):
+            source = generator(seed)
             for values in (module.weight, module.bias, module.running_mean, module.running_var):
                 assert values is not None
-                values.data.uniform_(0.5, 1.5, generator=generator(id(values) % 1000))
+                values.data.uniform_(0.5, 1.5, generator=source)
     edges.eval()
     x = torch.randn(1, 3, 3, 3, dtype=torch.float64, generator=generator(1))
     few = [key for key in classes() if key.count("conv") <= 3]

@@ -90,6 +90,16 @@ def test_initialise_draws_the_documented_scales() -> None:
     assert 0.095 < linear.weight.abs().max().item() <= 0.1
 
 
+@pytest.mark.parametrize(
+    "norm", [nn.BatchNorm1d(3, affine=False), nn.BatchNorm3d(3), nn.InstanceNorm1d(3, track_running_stats=True)]
+)
+def test_initialise_forgets_the_statistics_of_every_norm(norm: nn.BatchNorm1d) -> None:
+    norm(torch.randn(4, 3, *[2] * (3 if isinstance(norm, nn.BatchNorm3d) else 1)) + 5)
+    initialise(norm, torch.Generator())
+    assert norm.running_mean is not None and norm.running_mean.tolist() == [0, 0, 0]
+    assert norm.running_var is not None and norm.running_var.tolist() == [1, 1, 1]
+
+
 def test_initialise_depends_on_the_generator_alone() -> None:
     def drawn(seed: int, memory_format: torch.memory_format = torch.contiguous_format) -> list[torch.Tensor]:
         net = network().to(memory_format=memory_format)

@@ -38,6 +38,16 @@ class Net(nn.Module):
         return self.tail(self.body(x))
 """
 
+UNBIASED = """
+class Net(nn.Module):
+    def __init__(self, classes):
+        super().__init__()
+        self.op = Choice("op", {"conv": nn.Conv2d(3, 3, 1, bias=False), "skip": nn.Identity()})
+        self.head = nn.Linear(3, classes)
+    def forward(self, x):
+        return self.head(self.op(x).mean((2, 3)))
+"""
+
 BACKBONE = """
 class Net(Backbone):
     def __init__(self, classes):
@@ -77,6 +87,11 @@ def test_three_forms_are_backbones(write: Callable[..., str], body: str, feature
     assert torch.equal(network(images), network.head(network.features(images)))
     with space.activate(arch), torch.no_grad():
         assert torch.equal(space.network.eval()(images), network(images))
+
+
+def test_features_that_are_normalised_are_no_mistake(write: Callable[..., str]) -> None:
+    mean = "self.op(x).mean((2, 3))"
+    assert build(write(UNBIASED.replace(mean, f"{mean} / {mean}.norm(dim=1, keepdim=True)"))).size == 2
 
 
 def test_the_example_has_three_decisions() -> None:
@@ -223,13 +238,31 @@ MISTAKES: dict[str, tuple[str, dict[str, Any], type[TailorNASError], str]] = {
         CLASSIFIER.replace("width * 64", "width * 49"),
         {},
         ArchitectureError,
-        r"Net cannot take an image of 8 x 8 pixels: RuntimeError: mat1 and mat2 .*",
+        r'Net as \{"op": "relu"\} cannot take images of 8 x 8 pixels: RuntimeError: mat1 and mat2 .*',
     ),
     "no tensor": (
         FEATURES.replace("return self.op(self.stem(x)).mean((2, 3))", "return [x]"),
         {},
         ArchitectureError,
-        r"Net returns list: expected a tensor",
+        r'Net as \{"op": "conv"\} returns list: expected a tensor',
+    ),
+    "an option that does not fit": (
+        CLASSIFIER.replace('"skip": nn.Identity()', '"pool": nn.AvgPool2d(2)'),
+        {},
+        ArchitectureError,
+        r'Net as \{"op": "pool"\} cannot take images of 8 x 8 pixels: RuntimeError: mat1 and mat2 .*',
+    ),
+    "features of a decided length": (
+        FEATURES.replace('"skip": nn.Identity()', '"wide": nn.Conv2d(width, 2 * width, 1)'),
+        {},
+        ArchitectureError,
+        r'Net as \{"op": "wide"\} returns \(2, 16\) for 2 images, with first options \(2, 8\): expected one shape; .*',
+    ),
+    "something after the last layer of a network without biases": (
+        UNBIASED.replace("self.op(x).mean((2, 3)))", "y := self.op(x).mean((2, 3))) + y[:, :1]"),
+        {},
+        ArchitectureError,
+        r"Net does not end in its linear layer 'head': .*",
     ),
     "weights that cannot be drawn": (
         FEATURES.replace("self.stem =", "self.scale = nn.Parameter(torch.ones(1))\n        self.stem ="),
@@ -274,3 +307,34 @@ def test_a_file_that_failed_is_imported_anew(write: Callable[..., str]) -> None:
             build(name)
     write(FEATURES)
     assert build(name).size == 2
+
+
+def test_a_layer_whose_work_would_go_uncounted_is_refused(tmp_path: Path) -> None:
+    source = """
+from torch import nn
+from tailornas.spaces import Choice
+
+
+class Attention(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.attention = nn.MultiheadAttention(4, 1, batch_first=True)
+
+    def forward(self, x):
+        tokens = x.flatten(2).transpose(1, 2)
+        return self.attention(tokens, tokens, tokens)[0].transpose(1, 2).reshape(x.shape)
+
+
+class Net(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.conv = nn.Conv2d(3, 4, 3)
+        self.block = Choice("block", {"skip": nn.Identity(), "attention": Attention()})
+
+    def forward(self, x):
+        return self.block(self.conv(x)).mean((2, 3))
+"""
+    path = tmp_path / "attentive.py"
+    path.write_text(source)
+    with pytest.raises(ArchitectureError, match=r"'block.attention' \(MultiheadAttention\) cannot be counted"):
+        build_space(space_config(f"{path}:Net", {}), 3, torch.Generator().manual_seed(0), 8)

@@ -1,6 +1,9 @@
 """SearchSpace over small modules of its user: construction, random draws, errors, costs, nesting."""
 
+import copy
+import itertools
 from collections import Counter
+from collections.abc import Callable
 
 import pytest
 import torch
@@ -8,6 +11,7 @@ from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError, ConfigError
 from tailornas.spaces import Choice, Cost, Dimension, Grammar, Group, Number, SearchSpace, count, current
+from tailornas.spaces.cost_table import CostTable
 from tailornas.types import Architecture
 
 
@@ -137,6 +141,15 @@ def test_mutation_gives_up_where_there_is_nothing_else() -> None:
         SearchSpace(Choice("a", {"x": conv(1)})).mutate(arch(a="x"), generator())
 
 
+def test_crossover_gives_up_where_only_its_parents_are_valid() -> None:
+    keys = [f"k{place}" for place in range(60)]
+    network = nn.Sequential(*(Choice(key, {"x": nn.Tanh(), "y": nn.ReLU()}) for key in keys))
+    space = SearchSpace(network, Grammar(valid=lambda arch: len({option for _, option in arch.choices}) == 1))
+    a, b = (Architecture.of(dict.fromkeys(keys, option)) for option in "xy")
+    with pytest.raises(ArchitectureError, match="no valid architecture in 1000 crossovers"):
+        space.crossover(a, b, generator())
+
+
 def test_crossover_takes_each_decision_from_a_parent() -> None:
     space, source = SearchSpace(nested()), generator()
     a, b = arch(a="plain", c="one", b="relu"), arch(a="deep", c="one", b="conv")
@@ -153,6 +166,36 @@ def test_neighbours_are_valid_and_one_decision_away() -> None:
         arch(a="deep", c="three", b="relu"),
         arch(a="deep", c="tanh", b="relu"),
     ]
+
+
+def test_what_a_grammar_leaves_out_decides_nothing_inside_either() -> None:
+    def simplify(arch: Architecture) -> Architecture:
+        return arch.replace("a", "plain") if arch["b"] == "relu" else arch
+
+    space = SearchSpace(nested(), Grammar(simplify=simplify))
+    keys = {space.identity(arch(a="deep", c=c, b="relu")) for c in space.decisions["c"]}
+    assert keys == {space.identity(arch(a="plain", c="one", b="relu"))}
+    simple = space.simplify(arch(a="deep", c="tanh", b="relu"))
+    assert simple == space.simplify(simple) == arch(a="plain", c="three", b="relu")
+
+
+def test_a_copy_is_a_space_of_its_own() -> None:
+    space = SearchSpace(nested(), Grammar(valid=lambda arch: arch["b"] != "conv"))
+    chosen = arch(a="deep", c="one", b="relu")
+    other = copy.deepcopy(space)
+    assert other.decisions == space.decisions
+    assert not other.valid(chosen.replace("b", "conv"))
+    assert not {p.data_ptr() for p in other.network.parameters()} & {p.data_ptr() for p in space.network.parameters()}
+    x = torch.randn(1, 3, 4, 4)
+    with other.activate(chosen), space.activate(chosen.replace("a", "plain")):
+        assert torch.equal(other.network(x), space.derive(chosen)(x))
+
+
+def test_a_mode_that_lacks_a_decision_leaves_nothing_behind() -> None:
+    space = SearchSpace(nested())
+    with pytest.raises(KeyError), space.running({"a": "plain"}):
+        pass
+    assert {module.active for module in space.network.modules() if isinstance(module, Choice)} == {None}
 
 
 def test_modes_nest_and_are_put_back_even_after_an_error() -> None:
@@ -245,6 +288,71 @@ def test_cost_follows_a_replaced_head() -> None:
     assert after == count(space.derive(arch(a="x")), 4) == before + Cost(40, 40, 10)
 
 
+def test_tables_are_kept_for_the_current_head_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    built: list[int] = []
+    of = CostTable.of
+
+    def counted(supernet: nn.Module, image_size: int) -> CostTable | None:
+        built.append(image_size)
+        return of(supernet, image_size)
+
+    monkeypatch.setattr(CostTable, "of", counted)
+    network = nn.Sequential()
+    network.add_module("body", Choice("a", {"x": conv(1), "y": conv(3)}))
+    network.add_module("head", nn.Conv2d(3, 2, 1))
+    space = SearchSpace(network)
+    for size in [*range(1, 41), *range(1, 41)]:
+        space.cost(arch(a="x"), size)
+    assert built == list(range(1, 41))
+    network.add_module("head", nn.Conv2d(3, 4, 1))
+    for _ in range(2):
+        assert space.cost(arch(a="x"), 2) == count(space.derive(arch(a="x")), 2)
+    assert built == [*range(1, 41), 2]
+
+
+def test_costs_where_few_architectures_are_valid() -> None:
+    keys = [f"k{place}" for place in range(60)]
+    network = nn.Sequential(conv(1), *(Choice(key, {"x": nn.Tanh(), "y": nn.ReLU()}) for key in keys))
+    space = SearchSpace(network, Grammar(valid=lambda arch: len({option for _, option in arch.choices}) == 1))
+    only = Architecture.of(dict.fromkeys(keys, "x"))
+    assert space.cost(only, 4, named=True) == Cost(12, 192, 48)
+
+
+def all_of(space: SearchSpace[nn.Module]) -> list[Architecture]:
+    return [
+        Architecture(tuple(zip(space.decisions, options, strict=True)))
+        for options in itertools.product(*space.decisions.values())
+    ]
+
+
+def shared_by_two_choices() -> nn.Module:
+    """Two of ten options each: few probes have one and not the other."""
+    shared, names = conv(3), "0123456789"
+    choices = [Choice(key, {name: shared if name == "7" else nn.Tanh() for name in names}) for key in "ab"]
+    return nn.Sequential(conv(1), *choices)
+
+
+def sizes_that_broadcast() -> nn.Module:
+    """Of ten options each one pools, and one makes it as large again: few probes have one and not the other."""
+    names = "0123456789"
+    first = {name: nn.AdaptiveAvgPool2d(1) if name == "7" else nn.Tanh() for name in names}
+    second = {name: nn.AdaptiveAvgPool2d(4) if name == "7" else nn.Tanh() for name in names}
+    return nn.Sequential(conv(1), Choice("a", first), Choice("b", second), conv(3))
+
+
+@pytest.mark.parametrize("build", [shared_by_two_choices, sizes_that_broadcast])
+def test_costs_of_decisions_that_interact_are_counted(build: Callable[[], nn.Module]) -> None:
+    space = SearchSpace(build())
+    for each in all_of(space):
+        assert space.cost(each, 4) == count(space.derive(each), 4), each
+
+
+def test_a_layer_with_two_names_under_the_same_conditions_adds_up() -> None:
+    shared = conv(3)
+    space = SearchSpace(nn.Sequential(Choice("a", {"x": nn.Sequential(shared, nn.ReLU(), shared), "y": conv(1)})))
+    assert space.cost(arch(a="x"), 4, named=True) == Cost(84, 2 * 16 * 3 * 28, 2 * 48)
+
+
 def test_costs_that_do_not_add_up_are_counted() -> None:
     """What follows a stride costs less, so the options' costs depend on each other."""
     strided = Choice("a", {"keep": nn.Conv2d(3, 3, 1), "halve": nn.Conv2d(3, 3, 1, stride=2)})
@@ -305,6 +413,10 @@ def test_an_architecture_outside_of_the_groups_is_a_member_and_can_be_changed() 
         ((Group(("a", "z"), (("x", "x"),)),), "group of a, z: expected decisions that no other group has"),
         ((Group(("a",), (("x",),)), Group(("a",), (("x",),))), "group of a: expected decisions that no other group"),
         ((Group(("a",), (("w",),)),), "group of a: expected options that 'a' has"),
+        ((Group(("a",), ()),), "group of a: expected one or more joint options of 1 each"),
+        ((Group(("a",), (("x", "x"),)),), "group of a: expected one or more joint options of 1 each"),
+        ((Group(("a",), ((),)),), "group of a: expected one or more joint options of 1 each"),
+        ((Group(("a",), (("x",), ("x",))),), "group of a: expected joint options that all differ"),
     ],
 )
 def test_groups_that_do_not_fit_are_refused(groups: tuple[Group, ...], message: str) -> None:

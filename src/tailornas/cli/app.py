@@ -5,6 +5,8 @@ from typing import Annotated, Any
 
 import typer
 
+from tailornas.cli.config import COMMANDS
+from tailornas.cli.config import app as config
 from tailornas.cli.data import app as data
 from tailornas.cli.run import run
 from tailornas.cli.space import app as space
@@ -27,6 +29,7 @@ app.command()(run)
 app.command()(train)
 app.add_typer(space)
 app.add_typer(data)
+app.add_typer(config)
 
 
 def _print_version(asked: bool) -> None:
@@ -53,8 +56,19 @@ def main() -> None:
     except TailorNASError as error:
         code = _fail(str(error))
     except _UsageError as error:
-        code = _fail(error.format_message())
+        code = _fail(error.format_message() + _hint(error))
     sys.exit(code)
+
+
+def _hint(error: Any) -> str:
+    """What an option that does not exist may be as a key of the configuration."""
+    command = error.ctx.command.name if error.ctx else None
+    if command not in COMMANDS or not hasattr(error, "possibilities"):
+        return ""
+    return (
+        f"; settings without an option are --set KEY=VALUE, such as --set train.epochs=3, or a --config FILE: "
+        f"`tailornas config {command}` lists them"
+    )
 
 
 def _fail(message: str) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailornas.cli.options import DataDir, ImbalanceFactor, Profile, Seed
+from tailornas.cli.options import DataDir, ImbalanceFactor, Profile, Seed, refuse_empty, write_file
 from tailornas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def _data() -> None:
 
 @app.command()
 def inspect(
+    context: typer.Context,
     data: Annotated[
         str,
         typer.Argument(
@@ -45,7 +46,7 @@ def inspect(
     profile: Profile = None,
     seed: Seed = None,
     html: Annotated[
-        Path | None, typer.Option("--html", metavar="FILE", help="Write a page with figures and sample images.")
+        str | None, typer.Option("--html", metavar="FILE", help="Write a page with figures and sample images.")
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON and nothing else.")] = False,
 ) -> None:
@@ -61,8 +62,9 @@ def inspect(
     from tailornas.report.data_page import render_data
     from tailornas.report.data_values import data_values
     from tailornas.runs import make_console
-    from tailornas.runs.files import write_text
 
+    refuse_empty(context)
+    page = Path(html) if html is not None else None
     if profile is None and imbalance_factor is None:
         profile = "as-is"
     given = {
@@ -73,8 +75,8 @@ def inspect(
         "seed": seed,
     }
     config = read_config(RunConfig, flags={key: value for key, value in given.items() if value is not None})
-    if html is not None and (html.is_dir() or not html.absolute().parent.is_dir()):
-        raise ConfigError(f"cannot write {html}: expected --html to name a file in a folder that exists")
+    if page is not None and (page.is_dir() or not page.absolute().parent.is_dir()):
+        raise ConfigError(f"cannot write {page}: expected --html to name a file in a folder that exists")
     console = make_console({"inspect": "opening every image"}, quiet=as_json)
     started = time.monotonic()
     console.stage_started("inspect", resumed=False)
@@ -83,10 +85,6 @@ def inspect(
         inspection = inspect_source(
             stored, config.data, config.seed, lambda done, total: console.progress("inspect", done, total, "images", {})
         )
-        console.stage_finished("inspect", time.monotonic() - started)
-        values = data_values(inspection, data)
-        if html is not None:
-            write_text(html, render_data(inspection, values))
     except KeyboardInterrupt:
         console.stage_stopped("inspect")
         typer.echo("stopped", err=True)
@@ -94,12 +92,21 @@ def inspect(
     except BaseException:
         console.stage_stopped("inspect")
         raise
+    console.stage_finished("inspect", time.monotonic() - started)
+    values = data_values(inspection, data)
+    # Told before the page is written, which may fail: the work of looking is not lost.
     if as_json:
         typer.echo(json.dumps(values, indent=2))
+    else:
+        _tell(console, values)
+    if page is None:
         return
-    _tell(console, values)
-    if html is not None:
-        console.note(f"page  {html}")
+    try:
+        write_file(page, render_data(inspection, values), "--html")
+    except KeyboardInterrupt:
+        typer.echo("stopped", err=True)
+        raise typer.Exit(130) from None
+    console.note(f"page  {page}")
 
 
 def _tell(console: "Console", values: "DataValues") -> None:

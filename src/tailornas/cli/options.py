@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any
 import psutil
 import typer
 
+from tailornas.errors import ConfigError, DiskError
+
 if TYPE_CHECKING:
     from tailornas.data import DataConfig
 
@@ -32,6 +34,8 @@ __all__ = [
     "configuration_flags",
     "default_folder",
     "process_start",
+    "refuse_empty",
+    "write_file",
 ]
 
 Data = Annotated[
@@ -40,7 +44,7 @@ Data = Annotated[
         "--data",
         metavar="NAME|PATH",
         help="digits, cifar10, cifar100, fashion-mnist, a folder with one sub-folder a class, a list file, "
-        "or Parquet. Default: digits.",
+        "an annotation file (.json), or Parquet. Default: digits.",
     ),
 ]
 DataDir = Annotated[
@@ -69,18 +73,28 @@ TimeLimit = Annotated[
 ]
 Loss = Annotated[
     str | None,
-    typer.Option("--loss", metavar="NAME", help="Loss of the final training. Default: ldam."),
+    typer.Option(
+        "--loss",
+        metavar="NAME",
+        help="Loss of the final training: ce, focal, class_balanced_focal, ldam, balanced_softmax, logit_adjustment, "
+        "label_aware_smoothing or seql. Default: ldam.",
+    ),
 ]
 Seed = Annotated[
     str | None,
     typer.Option("--seed", metavar="N", help="Everything random follows from it."),
 ]
 Out = Annotated[
-    Path | None,
-    typer.Option("--out", metavar="DIR", help="Run folder. Default: runs/ and the data's name."),
+    str | None,
+    typer.Option(
+        "--out",
+        metavar="DIR",
+        help="Run folder; what changed since an earlier start is replaced. Default: runs/ and the data's name, where "
+        "nothing is replaced.",
+    ),
 ]
 Config = Annotated[
-    Path | None,
+    str | None,
     typer.Option("--config", metavar="FILE", help="TOML file with any configuration key."),
 ]
 Assignments = Annotated[
@@ -90,11 +104,44 @@ Assignments = Annotated[
 Quiet = Annotated[bool, typer.Option("--quiet", help="Print the summary only.")]
 
 
+def refuse_empty(context: typer.Context) -> None:
+    """Refuses options and arguments without a value, such as those of a shell variable that is not set.
+
+    Raises:
+        ConfigError: names the first of them.
+    """
+    for parameter in context.command.params:
+        if context.params.get(parameter.name or "") == "":
+            raise ConfigError(f"{parameter.opts[0]} is empty: expected {getattr(parameter, 'metavar', 'a value')}")
+
+
 def configuration_flags(context: typer.Context) -> dict[str, Any]:
-    """The configuration keys that were given as options, with their values."""
+    """The configuration keys that were given as options, with their values.
+
+    Raises:
+        ConfigError: one has an empty value.
+    """
+    refuse_empty(context)
     own = {"assignments", "config", "out", "quiet"}
     given = {name: value for name, value in context.params.items() if value is not None and name not in own}
     return {name.replace("__", "."): value for name, value in given.items()}
+
+
+def write_file(path: Path, text: str, option: str) -> None:
+    """Writes what an option asked for, at once.
+
+    Raises:
+        DiskError: it could not be written; names the option.
+    """
+    from tailornas.runs.files import write_text
+
+    try:
+        write_text(path, text)
+    except DiskError as error:
+        reason = getattr(error.__cause__, "strerror", None) or error.__cause__
+        raise DiskError(
+            f"cannot write {path}: {reason}: expected {option} to name a file in a folder that can be written to"
+        ) from error
 
 
 def default_folder(data: "DataConfig", *parts: str) -> Path:

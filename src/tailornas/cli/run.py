@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -88,12 +89,14 @@ def run(
     from tailornas.runs import make_console
 
     flags = configuration_flags(context)
-    resolved = read_config(RunConfig, config, assignments or (), flags)
-    folder = out or default_folder(resolved.data)
+    resolved = read_config(RunConfig, Path(config) if config else None, assignments or (), flags)
+    folder = Path(out) if out else default_folder(resolved.data)
     command = shlex.join(["tailornas", *sys.argv[1:]])
     console = make_console(STAGES, quiet=quiet)
     try:
-        outcome = run_pipeline(resolved, folder, console, command=command, started=process_start())
+        outcome = run_pipeline(
+            resolved, folder, console, command=command, overwrite=out is not None, started=process_start()
+        )
     except KeyboardInterrupt:
         typer.echo(f"stopped; to go on where it ended: {command}", err=True)
         raise typer.Exit(130) from None

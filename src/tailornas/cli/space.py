@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from tailornas.cli.options import write_file
 from tailornas.cli.space_options import (
     Arch,
     AsJson,
@@ -20,7 +21,7 @@ from tailornas.cli.space_options import (
     read,
     sampled,
 )
-from tailornas.errors import DiskError
+from tailornas.errors import ConfigError
 
 if TYPE_CHECKING:
     from tailornas.spaces import SpaceConfig
@@ -176,13 +177,12 @@ def draw(
     """Draw an architecture as SVG."""
     from tailornas.spaces import draw as draw_architecture
 
+    if out.suffix.lower() != ".svg":
+        raise ConfigError(f"the picture is SVG: expected --out to name a file that ends in .svg, got {str(out)!r}")
     config, space, _ = opened(name, parameters, classes, image_size)
     chosen = read(space, arch)
     picture = draw_architecture(config, space, chosen)
-    try:
-        out.write_text(picture, encoding="utf-8")
-    except OSError as error:
-        raise DiskError(f"cannot write {out}: {error.strerror}: expected a file in a folder that exists") from error
+    write_file(out, picture, "--out")
     values = {"space": name, "architecture": space.to_text(chosen), "file": str(out)}
     typer.echo(json.dumps(values, indent=2) if as_json else f"picture  {out}")
 

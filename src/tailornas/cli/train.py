@@ -2,6 +2,7 @@
 
 import shlex
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -51,7 +52,11 @@ def train(
     train__loss: Loss = None,
     train__class_weights: Annotated[
         str | None,
-        typer.Option("--class-weights", metavar="NAME", help="auto, effective, inverse or smoothed. Default: none."),
+        typer.Option(
+            "--class-weights",
+            metavar="NAME",
+            help="auto, inverse, effective, effective:BETA, smoothed or smoothed:GAMMA. Default: auto with drw.",
+        ),
     ] = None,
     train__schedule__name: Annotated[
         str | None,
@@ -112,12 +117,15 @@ def train(
     from tailornas.pipeline import train as train_network
     from tailornas.runs import make_console
 
-    resolved = read_config(StandaloneConfig, config, assignments or (), configuration_flags(context))
-    folder = out or default_folder(resolved.data, *resolved.names)
+    flags = configuration_flags(context)
+    resolved = read_config(StandaloneConfig, Path(config) if config else None, assignments or (), flags)
+    folder = Path(out) if out else default_folder(resolved.data, *resolved.names)
     command = shlex.join(["tailornas", *sys.argv[1:]])
     console = make_console(TRAIN_STAGES, quiet=quiet)
     try:
-        trained = train_network(resolved, folder, console, command=command, started=process_start())
+        trained = train_network(
+            resolved, folder, console, command=command, overwrite=out is not None, started=process_start()
+        )
     except KeyboardInterrupt:
         typer.echo(f"stopped; to go on where it ended: {command}", err=True)
         raise typer.Exit(130) from None

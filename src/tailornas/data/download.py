@@ -1,6 +1,8 @@
 """Fetching a benchmark dataset's files, by torchvision, with the checksums that torchvision publishes."""
 
+import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
 
@@ -38,14 +40,23 @@ def _download(folder: Path, files: Sequence[tuple[str, str, str]]) -> None:
     # torchvision takes seconds to import and most runs read local files.
     from torchvision.datasets.utils import download_url
 
+    made = [place for place in (folder, *folder.parents) if not place.exists()]
     for url, name, md5 in files:
         part = folder / f"{name}.part"
         try:
             if not (folder / name).exists():
+                # On standard error, where torchvision shows how far it is: what is asked for may be read by a program.
+                sys.stderr.write(f"{name} is not in {folder}: downloading it from {url}\n")
                 download_url(url, str(folder), part.name, md5)
                 part.replace(folder / name)
-        except (OSError, RuntimeError, HTTPException) as problem:
+        except BaseException as problem:
+            with suppress(OSError):  # files that were fetched before, or that others put there, stay
+                part.unlink(missing_ok=True)
+                for place in made:
+                    place.rmdir()
+            if not isinstance(problem, OSError | RuntimeError | HTTPException):
+                raise
             raise DataError(
                 f"cannot download {name} into {folder} ({' '.join(str(problem).split())}): fetch it from "
-                f"{url} and put it there, or set data_dir to the folder that holds it"
+                f"{url} and put it there, or give the folder that holds it as --data-dir (data_dir)"
             ) from problem

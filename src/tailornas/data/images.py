@@ -155,5 +155,5 @@ def _read(stored: StoredImages, row: int, size: int) -> NDArray[np.uint8]:
     except Exception as problem:  # a damaged file can make a decoder raise anything
         raise DataError(
             f"cannot read image {stored.name(row)} ({decoding_problem(problem)}): replace or remove it, "
-            "or set skip_bad to leave such images out"
+            "or give --skip-bad (skip_bad) to leave such images out"
         ) from problem

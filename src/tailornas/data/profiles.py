@@ -5,6 +5,7 @@ counts are pure arithmetic: nothing random happens here.
 """
 
 import math
+from collections.abc import Sequence
 from typing import Literal
 
 from tailornas.errors import ConfigError, DataError
@@ -37,7 +38,9 @@ def step_shares(classes: int, imbalance_factor: float) -> tuple[float, ...]:
 _SHARES = {"exp": exponential_shares, "step": step_shares}
 
 
-def class_counts(profile: Profile, available: ClassCounts, imbalance_factor: float | None) -> ClassCounts:
+def class_counts(
+    profile: Profile, available: ClassCounts, imbalance_factor: float | None, classes: Sequence[str] = ()
+) -> ClassCounts:
     """Returns how many images each class keeps: ``int(n_max * share)``.
 
     ``n_max`` is the largest number that every class can supply its share of, so where all classes are equally
@@ -48,6 +51,7 @@ def class_counts(profile: Profile, available: ClassCounts, imbalance_factor: flo
         available: images that each class has.
         imbalance_factor: images of the largest class over images of the smallest, at least 1; not looked at
             with ``"as-is"``.
+        classes: names of the classes, for messages; none: their numbers.
 
     Raises:
         ConfigError: the factor is missing, below 1 or infinite.
@@ -67,10 +71,15 @@ def class_counts(profile: Profile, available: ClassCounts, imbalance_factor: flo
     counts = ClassCounts(tuple(_floor(largest * share) for share in shares))
     if 0 in counts.counts:
         label = counts.counts.index(0)
+        names = [repr(name) for name in classes] or range(len(available))
         raise DataError(
-            f"profile {profile!r} with imbalance_factor {imbalance_factor:g} leaves class {label} with 0 of "
-            f"its {available[label]} images, because class 0 can have at most {largest}: expected at least "
-            + (f"1, set imbalance_factor to at most {largest}" if largest else "1, add images to every class")
+            f"profile {profile!r} with imbalance_factor {imbalance_factor:g} leaves class {names[label]} with 0 "
+            f"of its {available[label]} images, because class {names[0]} can have at most {largest}: expected at least "
+            + (
+                f"1, give --imbalance-factor (imbalance_factor) of at most {largest}"
+                if largest
+                else "1, add images to every class"
+            )
         )
     return counts
 

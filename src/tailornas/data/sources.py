@@ -9,7 +9,7 @@ from typing import TypeVar, final
 from tailornas.data.cifar import read_cifar10, read_cifar100
 from tailornas.data.digits import read_digits
 from tailornas.data.download import download_cifar10, download_cifar100, download_fashion_mnist
-from tailornas.data.folder import read_folder
+from tailornas.data.folder import EXTENSIONS, read_folder
 from tailornas.data.idx import read_fashion_mnist
 from tailornas.data.images import decoded_bytes, load_images
 from tailornas.data.listfile import read_list
@@ -98,7 +98,7 @@ def load(
     Args:
         name_or_path: what to load.
         data_dir: for a benchmark, the folder that holds its files, directly or in a sub-folder of its name,
-            and that they are downloaded into if it does not (default ``~/.cache/tailornas``; Debian's
+            and that they are downloaded into if it does not (default ``~/.cache/tailornas``, which is made; Debian's
             ``/usr/share/datasets`` is then looked into, too). For a list file, the folder that its paths are
             relative to.
         image_size: height and width in pixels; None: :func:`~tailornas.data.stored.default_size` decides.
@@ -150,15 +150,23 @@ def load(
 def read(name_or_path: str | Path, data_dir: Path | None = None, memory_cap: int = 2**30) -> StoredSource:
     """Finds a collection and lists its images without decoding any; see :func:`load` for arguments and errors."""
     data_dir = data_dir and data_dir.expanduser()
+    if data_dir is not None and not data_dir.is_dir():
+        raise DataError(
+            f"no such folder: {data_dir}: expected --data-dir (data_dir) to name the folder with the images, or an "
+            "existing one to download them into"
+        )
     if isinstance(name_or_path, str) and name_or_path in SOURCES:
         return SOURCES[name_or_path](data_dir, memory_cap)
     path = Path(name_or_path).expanduser()
+    if path.is_file() and path.suffix.lower() in EXTENSIONS:
+        raise DataError(f"{path} is an image: expected the folder that has one sub-folder of images a class")
     if path.is_file() and path.suffix != ".parquet":
         return read_list(path, data_dir)
     if not path.exists():
         if path.suffix or path.name != str(name_or_path):
             raise DataError(f"no such file or folder: {path}")
-        raise UnknownNameError("data source", str(name_or_path), [*SOURCES, "the path of a folder or file"])
+        path_of_one = "the path of a file or folder (there is no such file or folder)"
+        raise UnknownNameError("data source", str(name_or_path), [*SOURCES, path_of_one])
     _refuse_data_dir(str(path), data_dir)
     if path.is_file():
         return read_parquet([path], [], memory_cap)
@@ -201,7 +209,7 @@ def _parquet_copy(benchmark: _Benchmark, place: Path, memory_cap: int) -> Stored
     if len(copy.classes) != benchmark.classes:
         raise DataError(
             f"{place} holds Parquet files with {len(copy.classes)} classes: expected the {benchmark.classes} "
-            f"of {benchmark.title}, set data_dir to another folder"
+            f"of {benchmark.title}, give another folder as --data-dir (data_dir)"
         )
     return replace(copy, description=f"{benchmark.title} ({_format(copy.train.images)} copy)")
 

@@ -30,6 +30,7 @@ class DataConfig(BaseModel):
 
     data: str = Field(
         default="digits",
+        min_length=1,
         description="A benchmark (digits, cifar10, cifar100, fashion-mnist), or the path of a folder, list "
         "file or Parquet file.",
     )
@@ -211,7 +212,7 @@ def divide(source: Source, config: DataConfig, seed: int) -> tuple[TrainSplit, S
     """
     profile, imbalance_factor = config.long_tail()
     pool, test = _set_test_apart(source, config.test_fraction, generator(seed, "data", "test"))
-    counts = class_counts(profile, pool.counts, imbalance_factor)
+    counts = class_counts(profile, pool.counts, imbalance_factor, pool.classes)
     kept = draw(pool.labels, counts, generator(seed, "data", "profile"))
     leftover = pool.subset(complement(kept, len(pool)))
     train, selection = pool.subset(kept), source.selection

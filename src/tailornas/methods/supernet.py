@@ -32,7 +32,12 @@ def check_limits(context: Context, space: SearchSpace[Backbone]) -> None:
     Raises:
         LimitError: none does; says the smallest.
     """
-    check_reachable(space, _candidate_costs(context, space), context.settings.limits, context.seed)
+
+    def counted(architecture: Architecture) -> Costs:
+        cost = space.cost(architecture, context.target.image_size)
+        return Costs(cost.params, cost.macs)
+
+    check_reachable(space, _candidate_costs(context, space), context.settings.limits, context.seed, counted)
 
 
 def plan_search(context: Context) -> SearchPlan:

@@ -81,7 +81,15 @@ class Outcome:
         return verdict(self.found, self.baseline)
 
 
-def run(config: RunConfig, out: Path, console: Console, *, command: str, started: float | None = None) -> Outcome:
+def run(
+    config: RunConfig,
+    out: Path,
+    console: Console,
+    *,
+    command: str,
+    overwrite: bool = True,
+    started: float | None = None,
+) -> Outcome:
     """Searches, trains and reports; goes on where an earlier run in ``out`` ended.
 
     Args:
@@ -89,6 +97,7 @@ def run(config: RunConfig, out: Path, console: Console, *, command: str, started
         out: the run folder.
         console: where progress is shown.
         command: the shell command that repeats the run, for the report.
+        overwrite: whether results in ``out`` of other settings are replaced; else they are an error.
         started: the ``time.monotonic()`` from which the time limit counts; None: now.
 
     Raises:
@@ -107,7 +116,7 @@ def run(config: RunConfig, out: Path, console: Console, *, command: str, started
         load_published(space.network, weights)
     else:
         source = choose_source(target, _named_source(config.source, config.data, target, config.seed))
-    with RunFolder.open(out, to_toml(config), console, started=started) as folder:
+    with RunFolder.open(out, to_toml(config), console, job="search", overwrite=overwrite, started=started) as folder:
         _introduce(console, folder, target, source)
         context = Context(
             run=folder,
@@ -131,6 +140,8 @@ def run(config: RunConfig, out: Path, console: Console, *, command: str, started
             time_limit=config.time_limit,
             compiled=config.device.compile,
         )
+        if config.limits.latency_ms is not None:
+            console.note(f"Looking for an architecture within {config.limits.latency_ms:g} ms, by measuring some.")
         METHODS[config.method](context)
         report = _report(config, folder, target, source, space, command)
         return Outcome(

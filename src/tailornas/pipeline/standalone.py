@@ -13,7 +13,7 @@ from tailornas.methods import DEFAULT_EPOCHS, Fitting, TrainPlan, check_training
 from tailornas.methods import train as train_contender
 from tailornas.pipeline.networks import network_values, weights_path
 from tailornas.report import Data, LogLine, Network, NetworkReport, Verdict, render_network, result, summarize_one
-from tailornas.runs import Console, RunFolder, environment, read_json
+from tailornas.runs import Console, RunFolder, environment, read_json, recorded_job
 from tailornas.search import Limits
 from tailornas.seeding import generator
 from tailornas.spaces import BackboneConfig, SpaceConfig, build_backbone, identify
@@ -52,7 +52,13 @@ class Trained:
 
 
 def train(
-    config: StandaloneConfig, out: Path, console: Console, *, command: str, started: float | None = None
+    config: StandaloneConfig,
+    out: Path,
+    console: Console,
+    *,
+    command: str,
+    overwrite: bool = True,
+    started: float | None = None,
 ) -> Trained:
     """Trains a network on all images of the target that are not test, and measures and reports the last epoch's.
 
@@ -61,6 +67,7 @@ def train(
         out: the run folder; an earlier start is gone on with.
         console: where progress is shown.
         command: the shell command that repeats the training, for the report.
+        overwrite: whether results in ``out`` of other settings are replaced; else they are an error.
         started: the ``time.monotonic()`` from which time counts; None: now.
 
     Raises:
@@ -74,7 +81,7 @@ def train(
     if backbone.weights is not None and network.pretrained_normalization is not None:
         # Weights that were fitted to pixels of some statistics go on from pixels of the same.
         target = replace(target, normalization=network.pretrained_normalization)
-    with RunFolder.open(out, to_toml(config), console, started=started) as folder:
+    with RunFolder.open(out, to_toml(config), console, job="training", overwrite=overwrite, started=started) as folder:
         fitting = Fitting(
             run=folder,
             fabric=fabric,
@@ -142,6 +149,8 @@ def _found(backbone: BackboneConfig, space: SpaceConfig | None) -> tuple[Backbon
         return backbone, space
     if space is not None:
         raise ConfigError(f"the space is that of the search in {folder}: leave the section 'space' out")
+    if recorded_job(folder) == "training":
+        raise ConfigError(f"{folder} is the folder of a training: expected that of a search (`tailornas run`)")
     result = folder / "stages" / "search" / "result.json"
     if not result.is_file():
         raise ConfigError(f"{folder} holds no finished search: expected {result}")

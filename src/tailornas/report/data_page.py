@@ -72,7 +72,8 @@ def samples(inspection: Inspection, values: DataValues) -> list[ClassSamples]:
     for label in sample_classes(values["per_class"]):
         rows = usable[labels == label].tolist()
         entry = values["per_class"][label]
-        chosen = rows[:: -(-len(rows) // _IMAGES)] if rows else []
+        number = min(len(rows), _IMAGES)
+        chosen = [rows[index * len(rows) // number] for index in range(number)]
         thumbnails = tuple(_thumbnail(part, row) for row in chosen)
         shown.append(ClassSamples(entry["name"], entry["images"], entry["group"], thumbnails))
     return shown

@@ -283,7 +283,7 @@ def _advice(inspection: Inspection, groups: Mapping[str, tuple[int, ...]]) -> It
     if absent:
         yield (
             f"By the fixed thresholds no class is {' or '.join(f'{name}-shot' for name in absent)}: "
-            "to compare large classes with small ones, group by terciles."
+            "to compare large classes with small ones, let a run group by terciles (--set groups.by=terciles)."
         )
 
 

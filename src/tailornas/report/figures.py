@@ -15,6 +15,7 @@ from tailornas.report.style import (
     figure,
     label,
     on_count_axis,
+    whole_ticks,
 )
 from tailornas.report.values import Data, LogLine
 
@@ -142,7 +143,7 @@ def training_curve(log: Sequence[LogLine], color: str) -> go.Figure:
         showlegend=False,
         hovermode="x",
         margin={"t": 10},
-        xaxis={"title": {"text": "epoch"}, "showgrid": False},
+        xaxis={"title": {"text": "epoch"}, "showgrid": False} | whole_ticks(epochs),
         yaxis={"title": {"text": "loss"}},
         yaxis2={"overlaying": "y", "side": "right", "visible": False, "rangemode": "tozero"},
     )

@@ -1,7 +1,7 @@
 """How figures look: colours, the shared layout, and text that is safe to hand to plotly."""
 
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from math import ceil, log10
 from textwrap import wrap
 from typing import Any
@@ -22,6 +22,7 @@ __all__ = [
     "label",
     "on_count_axis",
     "translucent",
+    "whole_ticks",
     "wrapped",
 ]
 
@@ -131,6 +132,11 @@ def count_axis(counts: Iterable[int]) -> dict[str, Any]:
         "ticktext": [f"{tick:,}" if tick >= 1 else "0" for tick in ticks],
         "range": [log10(smallest) - padding, log10(largest) + padding],
     }
+
+
+def whole_ticks(numbers: Sequence[int]) -> dict[str, Any]:
+    """Settings of an axis of whole numbers: few of them are all named, where plotly would name halves between."""
+    return {"tickvals": list(numbers)} if len(numbers) <= 10 else {}
 
 
 def on_count_axis(count: int) -> float:

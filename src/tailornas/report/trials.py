@@ -7,7 +7,7 @@ from typing import Any
 import plotly.graph_objects as go
 
 from tailornas.report.formats import count, milliseconds, percent, with_error
-from tailornas.report.style import BAND, FOUND, NEUTRAL, TEST, figure, wrapped
+from tailornas.report.style import BAND, FOUND, NEUTRAL, TEST, figure, whole_ticks, wrapped
 from tailornas.report.values import Candidate, Limits, Network
 
 __all__ = ["candidate_costs", "pareto_front", "search_history"]
@@ -15,6 +15,8 @@ __all__ = ["candidate_costs", "pareto_front", "search_history"]
 SCORED = {"color": NEUTRAL, "size": 7}
 REPEATED = {"color": NEUTRAL, "size": 7, "symbol": "circle-open"}
 INFEASIBLE = {"color": NEUTRAL, "size": 6, "symbol": "x-thin-open"}
+FOOT = {"anchor": "free", "position": 0}
+"""Of the axis across: it stays at the foot of the figure, below the strip of candidates without a score."""
 WINNER = {"color": FOUND, "size": 17, "symbol": "star"}
 
 
@@ -25,11 +27,10 @@ def search_history(candidates: Sequence[Candidate]) -> go.Figure:
     unscored = [c for c in candidates if c["score"] is None]
     best = list(accumulate((c["score"] or 0.0 for c in candidates), max))
     first_scored = next((i for i, value in enumerate(best) if value > 0), 0)
-    floor, score_axis = _score_axis(candidates)
     traces = [
         _marks(new, _number, "scored", SCORED),
         _marks(again, _number, "repeated", REPEATED),
-        _marks(unscored, _number, "infeasible", INFEASIBLE, floor),
+        _marks(unscored, _number, "infeasible", INFEASIBLE),
         go.Scatter(
             x=[c["number"] for c in candidates][first_scored:],
             y=best[first_scored:],
@@ -42,8 +43,10 @@ def search_history(candidates: Sequence[Candidate]) -> go.Figure:
     drawn = figure(
         [trace for trace in traces if len(trace.x)],
         height=400,
-        xaxis={"title": {"text": "trial"}, "showgrid": False, "range": [-1, len(candidates)]},
-        yaxis=score_axis,
+        xaxis={"title": {"text": "trial"}, "showgrid": False, "range": [-0.5, len(candidates) - 0.5]}
+        | whole_ticks([c["number"] for c in candidates])
+        | FOOT,
+        **_score_axes(candidates),
     )
     generations = [(g, [c["number"] for c in members]) for g, members in groupby(candidates, lambda c: c["generation"])]
     every = -(-len(generations) // 8)
@@ -68,10 +71,9 @@ def candidate_costs(candidates: Sequence[Candidate], found: Network, limits: Lim
     scored = [c for c in candidates if c["score"] is not None and c["repeated"] is None]
     front = pareto_front(scored)
     winner = [c for c in scored if c["architecture"] == found["architecture"]]
-    floor, score_axis = _score_axis(candidates)
     traces = [
         _marks(scored, _megamacs, "scored", SCORED),
-        _marks([c for c in candidates if c["score"] is None], _megamacs, "infeasible", INFEASIBLE, floor),
+        _marks([c for c in candidates if c["score"] is None], _megamacs, "infeasible", INFEASIBLE),
         go.Scatter(
             x=[_megamacs(c) for c in front],
             y=[c["score"] for c in front],
@@ -86,8 +88,8 @@ def candidate_costs(candidates: Sequence[Candidate], found: Network, limits: Lim
     drawn = figure(
         [trace for trace in traces if len(trace.x)],
         height=400,
-        xaxis={"title": {"text": "MACs (millions)"}, "rangemode": "tozero"},
-        yaxis=score_axis,
+        xaxis={"title": {"text": "MACs (millions)"}, "rangemode": "tozero"} | FOOT,
+        **_score_axes(candidates),
     )
     if limits["macs"] is not None:
         drawn.add_vline(
@@ -127,12 +129,13 @@ def _marks(
     across: Callable[[Candidate], float],
     name: str,
     marker: dict[str, Any],
-    level: float | None = None,
 ) -> go.Scatter:
-    """Points at the scores of ``candidates``, or all at one ``level``."""
+    """Points at the scores of ``candidates``; those without a score in the strip below."""
+    scored = all(c["score"] is not None for c in candidates)
     return go.Scatter(
         x=[across(c) for c in candidates],
-        y=[c["score"] if level is None else level for c in candidates],
+        y=[c["score"] if scored else 0 for c in candidates],
+        yaxis="y" if scored else "y2",
         name=name,
         mode="markers",
         marker=marker,
@@ -156,13 +159,16 @@ def _described(candidate: Candidate) -> str:
     return "<br>".join([*lines, wrapped(candidate["architecture"])])
 
 
-def _score_axis(candidates: Sequence[Candidate]) -> tuple[float, dict[str, Any]]:
-    """The level below all scores at which infeasible candidates are drawn, and the axis."""
+def _score_axes(candidates: Sequence[Candidate]) -> dict[str, dict[str, Any]]:
+    """The axis of scores and, where candidates have none, below it a strip for these, which reads as no score."""
     scores = [c["score"] for c in candidates if c["score"] is not None] or [0.0]
     span = max(max(scores) - min(scores), 0.01)
-    axis = {
+    axis: dict[str, Any] = {
         "title": {"text": "score (selection split)"},
-        "tickformat": ".0%" if span >= 0.05 else ".1%",
-        "range": [min(scores) - 0.2 * span, max(scores) + 0.1 * span],
+        "tickformat": ".4~%",  # as many decimals as tell neighbouring ticks apart
+        "range": [min(scores) - 0.1 * span, max(scores) + 0.1 * span],
     }
-    return min(scores) - 0.1 * span, axis
+    if all(c["score"] is not None for c in candidates):
+        return {"yaxis": axis}
+    strip = {"domain": [0.06, 0.14], "range": [-1, 1], "tickvals": [0], "ticktext": ["no score"], "showgrid": False}
+    return {"yaxis": axis | {"domain": [0.16, 1]}, "yaxis2": strip | {"fixedrange": True}}

@@ -4,6 +4,7 @@ from tailornas.runs.console import Console, PlainConsole, QuietConsole, Terminal
 from tailornas.runs.environment import environment
 from tailornas.runs.files import read_json
 from tailornas.runs.folder import RunFolder
+from tailornas.runs.record import recorded_job
 
 __all__ = [
     "Console",
@@ -14,4 +15,5 @@ __all__ = [
     "environment",
     "make_console",
     "read_json",
+    "recorded_job",
 ]

@@ -2,7 +2,7 @@
 
 Layout::
 
-    run.json                 program, format, version, creation, working time
+    run.json                 program, format, version, job, creation, working time
     config.toml              the resolved configuration of the last start
     environment.json         the machine and the versions of the last start
     stages/<name>/
@@ -12,9 +12,8 @@ Layout::
         checkpoint.pt        while the stage is at work
 """
 
-import hashlib
-import json
 import re
+import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -30,40 +29,28 @@ from tailornas.runs.files import (
     disk_errors,
     read_json,
     read_json_lines,
+    read_state,
     read_tensors,
     remove_folder,
     sweep,
+    write_bytes,
     write_json,
     write_tensors,
     write_text,
 )
+from tailornas.runs.fingerprint import fingerprint
 from tailornas.runs.lock import locked, terminable
 from tailornas.runs.record import LOCK, RECORD, RunRecord, check_folder
 from tailornas.runs.stage import CHECKPOINT, LOG, RunStage
 from tailornas.stages import Artifact, Stage
 
-__all__ = ["RunFolder", "fingerprint"]
-
-RESULTS = 1
-"""Version of the results: raised when the same inputs give other numbers, so that old ones are not reused."""
+__all__ = ["RunFolder"]
 
 CONFIG = "config.toml"
 ENVIRONMENT = "environment.json"
 STAGES = "stages"
 RESULT = "result.json"
 TENSORS = "result.safetensors"
-
-
-def fingerprint(name: str, inputs: Mapping[str, Any]) -> str:
-    """SHA-256, in hex, of a stage's name, its inputs (whatever their order) and the version of the results.
-
-    Raises:
-        TypeError: an input is not JSON.
-        ValueError: an input is NaN or infinite.
-    """
-    content = {"name": name, "inputs": dict(inputs), "results": RESULTS}
-    text = json.dumps(content, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode()).hexdigest()
 
 
 @final
@@ -78,14 +65,33 @@ class RunFolder:
         seconds: working seconds of each stage that this start computed or found, in order.
     """
 
-    def __init__(self, path: Path, console: Console, record: RunRecord, held: ExitStack, made: list[Path]) -> None:
+    def __init__(
+        self,
+        path: Path,
+        console: Console,
+        record: RunRecord,
+        held: ExitStack,
+        made: list[Path],
+        before: Mapping[Path, bytes],
+        overwrite: bool,
+    ) -> None:
         self.path = path
         self.notes: list[str] = []
         self.seconds: dict[str, float] = {}
         self._console, self._record, self._held, self._made = console, record, held, made
+        self._before, self._overwrite, self._computed = before, overwrite, False
 
     @classmethod
-    def open(cls, path: Path, config: str, console: Console, *, started: float | None = None) -> Self:
+    def open(
+        cls,
+        path: Path,
+        config: str,
+        console: Console,
+        *,
+        job: str | None = None,
+        overwrite: bool = True,
+        started: float | None = None,
+    ) -> Self:
         """Opens a new or an existing run folder for this process alone.
 
         Args:
@@ -93,23 +99,26 @@ class RunFolder:
             config: the resolved configuration as TOML. It may differ from the one that the folder was made
                 with: each stage's inputs decide whether its result still holds.
             console: where stages and progress are shown.
+            job: what the folder holds, one of :data:`tailornas.runs.record.JOBS`; None: anything.
+            overwrite: what stages have left there gives way where their inputs changed; else that is an error.
             started: the ``time.monotonic()`` from which :attr:`elapsed` counts in this start; None: now.
 
         Raises:
-            RunFolderError: the folder is something else, of another format or in use.
+            RunFolderError: the folder is something else, of another format or job, or in use.
             DiskError: it could not be written.
         """
         with ExitStack() as held:
             with disk_errors(path):
-                check_folder(path)
+                check_folder(path, job)
                 made = [folder for folder in (path, *path.parents) if not folder.exists()]
                 path.mkdir(parents=True, exist_ok=True)
             held.enter_context(locked(path / LOCK))
             sweep(path)
-            record = RunRecord.open(path, time.monotonic() if started is None else started)
+            record = RunRecord.open(path, time.monotonic() if started is None else started, job)
+            before = {file: file.read_bytes() for file in (path / CONFIG, path / ENVIRONMENT) if file.exists()}
             write_text(path / CONFIG, config)
             write_json(path / ENVIRONMENT, environment())
-            return cls(path, console, record, held.pop_all(), made)
+            return cls(path, console, record, held.pop_all(), made, before, overwrite)
 
     def __enter__(self) -> Self:
         self._held.enter_context(terminable())
@@ -127,7 +136,12 @@ class RunFolder:
                         folder.rmdir()
                 return
             try:
-                self._record.write()
+                if isinstance(error, TailorNASError) and not self._computed:
+                    # Refused: what lies here still belongs to the configuration of the earlier start.
+                    for file, content in self._before.items():
+                        write_bytes(file, content)
+                else:
+                    self._record.write()
             except DiskError:
                 # What ended the run is what the user must read.
                 if error is None:
@@ -157,7 +171,7 @@ class RunFolder:
             until: value of :attr:`elapsed` after which :meth:`Stage.overdue` says so; None: never.
 
         Raises:
-            RunFolderError: a file of the stage is damaged.
+            RunFolderError: a file of the stage is damaged, or of other inputs and must not be replaced.
             DiskError: a file could not be written.
         """
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
@@ -165,6 +179,8 @@ class RunFolder:
         folder = self._folder(name)
         current = fingerprint(name, inputs)
         result = self._result(name)
+        if not self._overwrite:
+            self._keep(folder, current, result)
         if result is not None and result["fingerprint"] != current:
             self._console.note(f"{name}: its inputs changed, its earlier result is replaced")
             remove_folder(folder)
@@ -232,8 +248,20 @@ class RunFolder:
         path = self._folder(name) / RESULT
         return dict(read_json(path)) if path.exists() else None
 
+    def _keep(self, folder: Path, current: str, result: Mapping[str, Any] | None) -> None:
+        """Refuses to go on where a result, or a checkpoint of hours, of other inputs would be lost."""
+        there = result
+        if there is None and (folder / CHECKPOINT).exists():
+            there = read_state(folder / CHECKPOINT)
+        if there is not None and there["fingerprint"] != current:
+            raise RunFolderError(
+                f"{self.path} holds another run, whose {folder.name!r} had other settings, images or program: give "
+                f"--out DIR to keep it, or --out {shlex.quote(str(self.path))} to replace there what changed"
+            )
+
     def _compute(self, folder: Path, current: str, compute: Callable[[Stage], Artifact], until: float | None) -> None:
         name, told = folder.name, len(self.notes)
+        self._computed = True
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
         stage = RunStage(folder, current, self._record, self._console, until)

@@ -1,4 +1,4 @@
-"""``run.json``: which program and format a run folder is of, and how long the run has been at work."""
+"""``run.json``: which program, format and job a run folder is of, and how long the run has been at work."""
 
 import time
 from datetime import UTC, datetime
@@ -9,7 +9,7 @@ from tailornas.errors import RunFolderError
 from tailornas.runs.files import LEFTOVER, read_json, write_json
 from tailornas.version import __version__
 
-__all__ = ["LOCK", "RECORD", "RunRecord", "check_folder"]
+__all__ = ["JOBS", "LOCK", "RECORD", "RunRecord", "check_folder", "recorded_job"]
 
 PROJECT = "tailornas"
 FORMAT = 1
@@ -18,9 +18,16 @@ FORMAT = 1
 RECORD = "run.json"
 LOCK = ".lock"
 
+JOBS = {"search": "`tailornas run`", "training": "`tailornas train`"}
+"""What a run folder may hold, and the command that makes it."""
 
-def check_folder(folder: Path) -> None:
+
+def check_folder(folder: Path, job: str | None = None) -> None:
     """Refuses a folder that is neither empty nor a run of this program and format.
+
+    Args:
+        folder: a path, of a folder that need not exist.
+        job: one of :data:`JOBS`, refused in the folder of another; None, here or in the folder: any.
 
     Raises:
         RunFolderError: says what was found.
@@ -28,7 +35,11 @@ def check_folder(folder: Path) -> None:
     if folder.exists() and not folder.is_dir():
         raise RunFolderError(f"{folder} is a file: expected a run folder or a new path; choose another --out")
     if (folder / RECORD).exists():
-        _read(folder)
+        there = _read(folder).get("job")
+        if job is not None and there is not None and there != job:
+            raise RunFolderError(
+                f"{folder} is the folder of a {there} ({JOBS.get(there, 'of another version')}): choose another --out"
+            )
         return
     # A run killed before its first file was whole leaves these two.
     unfinished = {LOCK, RECORD + LEFTOVER}
@@ -60,7 +71,7 @@ class RunRecord:
         self.stages: dict[str, float] = fields["stages"]
 
     @classmethod
-    def open(cls, folder: Path, started: float) -> Self:
+    def open(cls, folder: Path, started: float, job: str | None = None) -> Self:
         """The record of a folder that passed :func:`check_folder`; written first if the folder is new.
 
         Raises:
@@ -69,7 +80,7 @@ class RunRecord:
         """
         path = folder / RECORD
         if path.exists():
-            return cls(path, _read(folder), started)
+            return cls(path, {**_read(folder), "job": recorded_job(folder) or job}, started)
         created = datetime.now(UTC).isoformat(timespec="seconds")
         record = cls(
             path,
@@ -77,6 +88,7 @@ class RunRecord:
                 "project": PROJECT,
                 "format": FORMAT,
                 "version": __version__,
+                "job": job,
                 "created": created,
                 "elapsed": 0.0,
                 "stages": {},
@@ -102,6 +114,16 @@ class RunRecord:
             return
         write_json(self._path, {**self._fields, "elapsed": round(self.elapsed, 3), "stages": self.stages})
         self._written = now
+
+
+def recorded_job(folder: Path) -> str | None:
+    """Which of :data:`JOBS` a folder holds; None where it is no run folder or does not say so.
+
+    Raises:
+        RunFolderError: the folder is of another program or format.
+    """
+    job: str | None = _read(folder).get("job") if (folder / RECORD).exists() else None
+    return job
 
 
 def _read(folder: Path) -> dict[str, Any]:

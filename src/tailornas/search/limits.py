@@ -1,7 +1,7 @@
 """What a candidate costs, what it may cost, and whether any architecture can meet that."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import final
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -48,32 +48,50 @@ class Limits(BaseModel):
 
 
 def check_reachable(
-    space: SearchSpace[Backbone], costs: Callable[[Architecture], Costs], limits: Limits, seed: int
+    space: SearchSpace[Backbone],
+    costs: Callable[[Architecture], Costs],
+    limits: Limits,
+    seed: int,
+    counted: Callable[[Architecture], Costs] | None = None,
 ) -> None:
     """Makes sure that some valid architecture meets all limits, before anything expensive starts.
 
-    Descends from a few random architectures, one decision at a time, towards the least violation.
+    Descends from a few random architectures, one decision at a time, towards the least violation of what is counted
+    and, where latency is limited, the fewest multiply-accumulates. Latency itself is only measured where a step has
+    led to: it takes a moment each time, and an architecture has dozens of neighbours.
+
+    Args:
+        space: the search space.
+        costs: of an architecture, the latency measured where it is limited.
+        limits: what is allowed.
+        seed: the run's seed.
+        counted: the same costs without latency; None: from ``costs``, which then measures every neighbour.
 
     Raises:
         LimitError: none was found; says the smallest cost that was.
     """
     rng = generator(seed, "limits")
-    closest: tuple[float, Costs] | None = None
+    count = counted or costs
+
+    def height(architecture: Architecture) -> tuple[float, int]:
+        cost = count(architecture)
+        over = _violation(limits, replace(cost, latency_ms=None))
+        return (max(over, 0.0), cost.macs) if limits.latency_ms is not None else (over, 0)
+
+    measured: list[Costs] = []
     for _ in range(3):
         here = space.sample(rng)
         while True:
-            over = _violation(limits, costs(here))
-            if over <= 0:
+            measured.append(costs(here))
+            if _violation(limits, measured[-1]) <= 0:
                 return
-            neighbours = [n for n in space.neighbours(here) if space.valid(n)]
-            best = min(neighbours, key=lambda n: _violation(limits, costs(n)))
-            if _violation(limits, costs(best)) >= over:
+            lowest, best = min(
+                ((height(n), n) for n in space.neighbours(here) if space.valid(n)), key=lambda entry: entry[0]
+            )
+            if lowest >= height(here):
                 break
             here = best
-        if closest is None or over < closest[0]:
-            closest = over, costs(here)
-    assert closest is not None
-    smallest = closest[1]
+    smallest = min(measured, key=lambda cost: _violation(limits, cost))
     found = {
         "MACs": (limits.macs, smallest.macs),
         "parameters": (limits.params, smallest.params),

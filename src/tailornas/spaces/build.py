@@ -105,7 +105,7 @@ class DARTSConfig(SpaceConfig):
 
 @final
 class MobileNetConfig(SpaceConfig):
-    """MobileNetV3, the once-for-all space: depth a stage, expansion and kernel size a block."""
+    """MobileNetV3, the once-for-all space: depth a stage, expansion and kernel a block (after ~: not run)."""
 
     image_size: ClassVar[int] = 224
 
@@ -199,9 +199,8 @@ def space_config(name: str, settings: Mapping[str, Any]) -> SpaceConfig:
         first = error.errors()[0]
         parameter, known = ".".join(map(str, first["loc"])), [key for key in model.model_fields if key != "name"]
         if first["type"] == "extra_forbidden":
-            raise ConfigError(
-                f"space {name!r} has no parameter {parameter!r}: its parameters are {', '.join(known)}"
-            ) from error
+            listed = f"its parameters are {', '.join(known)}" if known else "it has none"
+            raise ConfigError(f"space {name!r} has no parameter {parameter!r}: {listed}") from error
         message = first["msg"].removeprefix("Value error, ")
         raise ConfigError(f"space.{parameter}: {message[0].lower()}{message[1:]}, got {first['input']!r}") from error
 

@@ -8,7 +8,18 @@ from torch import Tensor, nn
 from tailornas.errors import ArchitectureError
 from tailornas.spaces.copying import copy_module
 
-__all__ = ["Choice", "Conditions", "Deciding", "Decision", "Mode", "met", "nothing_active", "walk"]
+__all__ = [
+    "Choice",
+    "Conditions",
+    "Deciding",
+    "Decision",
+    "Mode",
+    "met",
+    "nothing_active",
+    "run_unchanging",
+    "walk",
+    "weighted_sum",
+]
 
 Mode = str | tuple[Tensor, ...] | None
 """What runs: one option (*path*), all under scalar weights, one an option (*mixture*), or nothing."""
@@ -67,7 +78,8 @@ class Choice(nn.Module):
 
     Args:
         key: the decision's name.
-        options: the candidates by name, in the order of mixture weights. They take the same inputs.
+        options: the candidates by name, in the order of mixture weights. They take the same inputs. To run in a mixture
+            they must leave them unchanged and return tensors of one shape.
 
     Raises:
         ArchitectureError: no options, or a name that a module cannot have.
@@ -93,18 +105,18 @@ class Choice(nn.Module):
         """Runs the active option, or the weighted sum of all.
 
         Raises:
-            ArchitectureError: no mode is active.
+            ArchitectureError: no mode is active; in a mixture, outputs of different shapes, which addition would
+                broadcast without a word, or an option that changes a tensor of its inputs in place.
         """
         if isinstance(self.active, str):
             return self.options[self.active](*inputs)
         if self.active is None:
             raise nothing_active("choice", self.key)
-        total: Tensor | None = None
-        for weight, option in zip(self.active, self.options.values(), strict=True):
-            output: Tensor | None = option(*inputs)
-            if output is not None:
-                total = output * weight if total is None else total + output * weight
-        return total
+        outputs = {
+            name: run_unchanging(option, inputs, f"option {name!r} of choice {self.key!r}")
+            for name, option in self.options.items()
+        }
+        return weighted_sum("choice", self.key, self.active, outputs)
 
     def decisions(self) -> tuple[Decision, ...]:
         """The choice itself."""
@@ -122,6 +134,43 @@ class Choice(nn.Module):
     def extra_repr(self) -> str:
         """The key, for the printed network."""
         return repr(self.key)
+
+
+def run_unchanging(module: nn.Module, inputs: tuple[Any, ...], label: str) -> Any:
+    """Runs one of several modules that read the same inputs.
+
+    Raises:
+        ArchitectureError: it changed a tensor of them in place, so that the others would read something else. Tensors
+            of inference mode do not tell.
+    """
+    watched = [x for x in inputs if isinstance(x, Tensor) and not x.is_inference()]
+    before = [x._version for x in watched]
+    output = module(*inputs)
+    if [x._version for x in watched] != before:
+        raise ArchitectureError(
+            f"{label} changes its input in place, which others of the mixture read too: expected an operation that "
+            "returns a new tensor, such as nn.ReLU() without inplace=True"
+        )
+    return output
+
+
+def weighted_sum(kind: str, key: str, weights: Iterable[Tensor], outputs: Mapping[str, Tensor | None]) -> Any:
+    """The sum of the options' outputs under their weights; None counts as zero, and of nothing else is the sum.
+
+    Raises:
+        ArchitectureError: an output is no tensor, or of another shape than the others.
+    """
+    shapes = {name: getattr(output, "shape", None) for name, output in outputs.items() if output is not None}
+    if len(set(shapes.values())) > 1 or None in shapes.values():
+        listed = ", ".join(f"{name} {tuple(s) if s is not None else 'no tensor'}" for name, s in shapes.items())
+        raise ArchitectureError(
+            f"{kind} {key!r} cannot run in a mixture: its options return {listed}; expected tensors of one shape"
+        )
+    total: Tensor | None = None
+    for weight, output in zip(weights, outputs.values(), strict=True):
+        if output is not None:
+            total = output * weight if total is None else total + output * weight
+    return total
 
 
 def nothing_active(kind: str, key: str) -> ArchitectureError:

@@ -9,8 +9,31 @@ from typing import Self, final
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
 
-__all__ = ["Cost", "Latency", "count", "count_layer", "count_outputs", "evaluating", "image_for", "latency"]
+from tailornas.errors import ArchitectureError
+
+__all__ = [
+    "Cost",
+    "Flow",
+    "Latency",
+    "check_countable",
+    "count",
+    "count_flow",
+    "count_layer",
+    "evaluating",
+    "image_for",
+    "latency",
+]
+
+COUNTED = (_ConvNd, nn.Linear)
+"""Layers whose work is counted: torch's common base of convolutions, plain and transposed, and linear layers."""
+
+UNCOUNTED = (nn.Embedding, nn.EmbeddingBag, nn.LayerNorm, nn.RMSNorm)
+"""Layers whose weights have several dimensions though they multiply no matrices."""
+
+Flow = tuple[int, int]
+"""Numbers that a layer takes and gives for one image."""
 
 
 @final
@@ -21,8 +44,8 @@ class Cost:
     Args:
         params: number of parameters.
         macs: multiply-accumulates for one image: convolutions and linear layers, an addition of a bias counted as
-            one each; batch norm, activations, pooling and additions of feature maps are not counted. This is the
-            convention of the NAS-Bench-201 tables (there named FLOPs).
+            one each; batch norm, activations, pooling, additions of feature maps and products of two of them are not
+            counted. This is the convention of the NAS-Bench-201 tables (there named FLOPs).
         activations: activation memory in elements, for one image: the sizes of the outputs of all convolutions and
             linear layers, summed (Radosavovic et al. 2020, arXiv 2003.13678, sec. 3.3). Training keeps about these
             for the backward pass, at 4 bytes each in float32 and 2 in bfloat16; inference needs a fraction of them.
@@ -61,33 +84,54 @@ def count(network: nn.Module, image_size: int) -> Cost:
     """
     total = Cost(sum(parameter.numel() for parameter in network.parameters()), 0)
     layers = dict(network.named_modules())
-    for name, outputs in count_outputs(network, image_size).items():
-        total += replace(count_layer(layers[name], outputs), params=0)
+    for name, flow in count_flow(network, image_size).items():
+        total += replace(count_layer(layers[name], flow), params=0)
     return total
 
 
-def count_layer(layer: nn.Module, outputs: int) -> Cost:
-    """The cost of one plain layer that gives ``outputs`` numbers for an image."""
+def check_countable(network: nn.Module) -> None:
+    """Refuses a network with work that :func:`count` does not see: a search would be led to it.
+
+    Raises:
+        ArchitectureError: a layer that is neither a convolution nor a linear layer owns a matrix of weights.
+    """
+    for name, layer in network.named_modules():
+        if not isinstance(layer, COUNTED + UNCOUNTED):
+            for key, weight in layer.named_parameters(recurse=False):
+                if "weight" in key and weight.ndim > 1:
+                    raise ArchitectureError(
+                        f"the work of {name!r} ({type(layer).__name__}) cannot be counted, its {key} has shape "
+                        f"{tuple(weight.shape)}: expected layers made of torch's convolutions and nn.Linear"
+                    )
+
+
+def count_layer(layer: nn.Module, flow: Flow) -> Cost:
+    """The cost of one plain layer through which ``flow`` goes for an image."""
     params = sum(parameter.numel() for parameter in layer.parameters(recurse=False))
-    if not isinstance(layer, nn.Conv2d | nn.Linear):
+    if not isinstance(layer, COUNTED):
         return Cost(params, 0)
-    return Cost(params, outputs * (layer.weight[0].numel() + (layer.bias is not None)), outputs)
+    inputs, outputs = flow
+    # A transposed convolution multiplies each of its inputs by the weights, not the weights for each of its outputs.
+    positions = inputs if isinstance(layer, _ConvNd) and layer.transposed else outputs
+    return Cost(params, positions * layer.weight[0].numel() + outputs * (layer.bias is not None), outputs)
 
 
-def count_outputs(network: nn.Module, image_size: int) -> dict[str, int]:
-    """Numbers put out for one RGB image, by the qualified name of each convolution and linear layer that ran."""
-    outputs: dict[str, int] = {}
+def count_flow(network: nn.Module, image_size: int) -> dict[str, Flow]:
+    """What one RGB image makes flow, by the qualified name of each convolution and linear layer that ran."""
+    flows: dict[str, Flow] = {}
 
-    def hook_of(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], Tensor], None]:
-        def hook(module: nn.Module, _: tuple[Tensor, ...], output: Tensor) -> None:
-            outputs[name] = outputs.get(name, 0) + output.numel()
+    def hook_of(name: str) -> Callable[[nn.Module, tuple[Tensor, ...], dict[str, Tensor], Tensor], None]:
+        def hook(_: nn.Module, args: tuple[Tensor, ...], kwargs: dict[str, Tensor], output: Tensor) -> None:
+            inputs, outputs = flows.get(name, (0, 0))
+            taken = args[0] if args else kwargs["input"]
+            flows[name] = inputs + taken.numel(), outputs + output.numel()
 
         return hook
 
     handles = [
-        module.register_forward_hook(hook_of(name))
+        module.register_forward_hook(hook_of(name), with_kwargs=True)
         for name, module in network.named_modules()
-        if isinstance(module, nn.Conv2d | nn.Linear)
+        if isinstance(module, COUNTED)
     ]
     try:
         with evaluating(network), torch.no_grad():
@@ -95,7 +139,7 @@ def count_outputs(network: nn.Module, image_size: int) -> dict[str, int]:
     finally:
         for handle in handles:
             handle.remove()
-    return outputs
+    return flows
 
 
 def latency(network: nn.Module, image_size: int, *, repeats: int = 30, warmup: int = 5) -> Latency:

@@ -8,7 +8,7 @@ from typing import Self, final
 from torch import nn
 
 from tailornas.spaces.choice import Conditions, Deciding, met, walk
-from tailornas.spaces.cost import Cost, count_layer, count_outputs
+from tailornas.spaces.cost import Cost, Flow, count_flow, count_layer
 
 __all__ = ["CostPart", "CostTable"]
 
@@ -37,19 +37,28 @@ class CostTable:
     parts: tuple[CostPart, ...]
 
     @classmethod
-    def of(cls, supernet: nn.Module, image_size: int) -> Self:
-        """Counts a supernet whose decisions all run as mixtures, so that every option runs."""
-        outputs = count_outputs(supernet, image_size)
+    def of(cls, supernet: nn.Module, image_size: int) -> Self | None:
+        """Counts a supernet whose decisions all run as mixtures, so that every option runs.
+
+        Costs of layers add up only where each exists under one set of conditions: None if weights have two names under
+        different ones, as an option that two choices share.
+        """
         sites: dict[str, tuple[nn.Module, list[Conditions]]] = {}
         for name, module, conditions in walk(supernet):
             sites.setdefault(name, (module, []))[1].append(conditions)
+        owners: dict[int, list[Conditions]] = {}
+        for module, places in sites.values():
+            for parameter in module.parameters(recurse=False):
+                if owners.setdefault(id(parameter), places) != places:
+                    return None
+        flows = count_flow(supernet, image_size)
         parts: dict[tuple[Conditions, tuple[str, ...]], dict[tuple[str, ...], Cost]] = {}
         seen: set[int] = set()
         for name, (module, places) in sites.items():
             own = {id(parameter) for parameter in module.parameters(recurse=False)}
-            if own <= seen and name not in outputs:  # no layer, or one that another name has counted
+            if own <= seen and name not in flows:  # no layer, or one that another name has counted
                 continue
-            keys, forms = _forms(module, outputs.get(name, 0))
+            keys, forms = _forms(module, flows.get(name, (0, 0)))
             for conditions in places:
                 costs = parts.setdefault((conditions, keys), {})
                 for options, cost in forms.items():
@@ -70,14 +79,15 @@ class CostTable:
         return Cost(params, macs, activations)
 
 
-def _forms(module: nn.Module, outputs: int) -> tuple[tuple[str, ...], dict[tuple[str, ...], Cost]]:
+def _forms(module: nn.Module, flow: Flow) -> tuple[tuple[str, ...], dict[tuple[str, ...], Cost]]:
     """The decisions that a layer depends on, and its cost by their options."""
     if not isinstance(module, Deciding):
-        return (), {(): count_layer(module, outputs)}
+        return (), {(): count_layer(module, flow)}
     names = {decision.key: decision.names for decision in module.decisions()}
     channels = len(module.get_parameter("weight"))
     forms = {}
     for options in product(*names.values()):
         layer = module.plain(dict(zip(names, options, strict=True)), {})
-        forms[options] = count_layer(layer, outputs // channels * len(layer.get_parameter("weight")))
+        outputs = flow[1] // channels * len(layer.get_parameter("weight"))
+        forms[options] = count_layer(layer, (flow[0], outputs))
     return tuple(names), forms

@@ -10,7 +10,7 @@ from tailornas.spaces.choice import Choice
 from tailornas.spaces.darts_network import DARTSNetwork, Edges
 from tailornas.spaces.darts_operations import operation
 from tailornas.spaces.genotype import PRIMITIVES, Edge, Genotype
-from tailornas.spaces.genotypes import published_genotype
+from tailornas.spaces.genotypes import GENOTYPES, published_genotype
 from tailornas.spaces.grammar import Grammar
 from tailornas.spaces.group import Group
 from tailornas.spaces.operations import initialise
@@ -173,9 +173,19 @@ def _from_text(text: str) -> Architecture:
     if "(" in text:
         return architecture_of(Genotype.parse(text))
     try:
-        return architecture_of(published_genotype(text))
+        genotype = published_genotype(text)
     except UnknownNameError as error:
-        raise ArchitectureError(f"{error}, or a text of the form Genotype(normal=[...], ...)") from None
+        known = UnknownNameError(error.kind, text, [name for name in error.known if _in_space(GENOTYPES[name])])
+        raise ArchitectureError(f"{known}, or a text of the form Genotype(normal=[...], ...)") from None
+    return architecture_of(genotype)
+
+
+def _in_space(genotype: Genotype) -> bool:
+    try:
+        architecture_of(genotype)
+    except ArchitectureError:
+        return False
+    return True
 
 
 GRAMMAR = Grammar(

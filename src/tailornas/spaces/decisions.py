@@ -1,13 +1,13 @@
 """The decisions that a network contains, where it reads them, and what an architecture says of them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from types import MappingProxyType
 from typing import Self, final
 
-from torch import nn
+from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError
-from tailornas.spaces.choice import Conditions, Deciding, Decision, met, walk
+from tailornas.spaces.choice import Conditions, Deciding, Decision, Mode, met, walk
 from tailornas.spaces.dimension import Dimension
 from tailornas.spaces.group import Pairs
 from tailornas.types import Architecture
@@ -21,12 +21,19 @@ class Decisions:
 
     Args:
         reads: every decision object of the network with the conditions under which it is read; several may share a key.
+        kept: decision objects that modules keep as mere numbers. Those among them that no module reads in ``reads``
+            cannot run in a mixture.
 
     Raises:
         ArchitectureError: decisions of one key have different options.
     """
 
-    def __init__(self, reads: list[tuple[Decision, Conditions]]) -> None:
+    def __init__(
+        self, reads: Sequence[tuple[Decision, Conditions]], kept: Sequence[tuple[Decision, Conditions]]
+    ) -> None:
+        mixable = {id(decision) for decision, _ in reads}
+        self._numbers = [decision.key for decision, _ in kept if id(decision) not in mixable]
+        reads = [*reads, *kept]
         self.sites = tuple({id(decision): decision for decision, _ in reads}.values())
         options: dict[str, tuple[str, ...]] = {}
         for site in self.sites:
@@ -53,12 +60,12 @@ class Decisions:
         modules = sorted(walk(network), key=lambda found: found[0].partition(".")[0] == "head")
         deciding = [(module, held) for _, module, held in modules if isinstance(module, Deciding)]
         reads = [(decision, held) for module, held in deciding for decision in module.decisions()]
-        reads += [(v, held) for _, module, held in modules for v in vars(module).values() if isinstance(v, Dimension)]
-        if not reads:
+        kept = [(v, held) for _, module, held in modules for v in vars(module).values() if isinstance(v, Dimension)]
+        if not reads and not kept:
             raise ArchitectureError(
                 f"{type(network).__name__} contains no Choice and no Dimension: expected at least one decision"
             )
-        return cls(reads)
+        return cls(reads, kept)
 
     def architecture(self, choices: Mapping[str, str]) -> Architecture:
         """Checks a mapping from decisions to options and puts it in the order of the decisions.
@@ -93,6 +100,30 @@ class Decisions:
             choices = dict(pairs)
             pairs = tuple((key, choices[key]) for key in self.options)
         return Architecture(pairs)
+
+    def mixture(self, weights: Mapping[str, Tensor]) -> dict[str, Mode]:
+        """The mode of every decision in a mixture.
+
+        Args:
+            weights: ``(options,)`` for every decision.
+
+        Raises:
+            ArchitectureError: a decision is missing or unknown, a shape is wrong, or a decision is only a number.
+        """
+        if weights.keys() != self.options.keys():
+            raise ArchitectureError(f"weights for {', '.join(weights)}: expected all of {', '.join(self.options)}")
+        for key, names in self.options.items():
+            if weights[key].shape != (len(names),):
+                raise ArchitectureError(
+                    f"weights of decision {key!r} have shape {tuple(weights[key].shape)}: expected ({len(names)},), "
+                    f"one for each of {', '.join(names)}"
+                )
+        if self._numbers:
+            raise ArchitectureError(
+                f"decision {self._numbers[0]!r} can only be searched by paths, since no elastic layer reads its "
+                "Dimension: expected a method that samples architectures instead of weighting options"
+            )
+        return {key: weights[key].unbind() for key in self.options}
 
     def settled(self, arch: Architecture) -> Architecture:
         """A decision inside parts that do not exist decides nothing: it takes its first option."""

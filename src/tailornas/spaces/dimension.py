@@ -26,9 +26,10 @@ __all__ = [
 class Dimension:
     """A number that an architecture decides: a width in channels, a kernel size, a number of blocks.
 
-    Layers take it in the place of an ``int``, and any module may keep it as an attribute: in a derived network the
-    attribute is the decided ``int``. Dimensions that share a ``key`` share the decision: one expansion ratio can be
-    different numbers of channels in different blocks.
+    Elastic layers take it in the place of an ``int``. Dimensions that share a ``key`` share the decision: one
+    expansion ratio can be different numbers of channels in different blocks. Any module may keep one as an attribute:
+    in a derived network the attribute is the decided ``int``. But what a module computes with the number knows nothing
+    of mixture weights, so a dimension that no elastic layer reads can only be searched by paths.
 
     :attr:`active` says what runs, as for a :class:`~tailornas.spaces.choice.Choice`: an option's name, weights of a
     mixture, or None. In a mixture, kernels are summed under the weights, zero-padded; widths run in full and each

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError
-from tailornas.spaces.choice import Conditions, Decision
+from tailornas.spaces.choice import Conditions, Decision, run_unchanging, weighted_sum
 from tailornas.spaces.copying import copy_module
 from tailornas.spaces.dimension import (
     Dimension,
@@ -130,8 +130,8 @@ class ElasticDepth(nn.Sequential):
     """The first ``depth`` of its blocks, one after the other; decisions inside the others decide nothing.
 
     Args:
-        depth: number of blocks that run. A mixture sums their outputs, which then have one shape.
-        blocks: as many as run at most. They must not change their input in place.
+        depth: number of blocks that run. A mixture sums their outputs: it refuses blocks that change the shape.
+        blocks: as many as run at most. They must not change their input in place; a mixture refuses those that do.
 
     Raises:
         ArchitectureError: another number of blocks.
@@ -151,10 +151,11 @@ class ElasticDepth(nn.Sequential):
                 x = block(x)
             return x
         outputs = [x]
-        for block in self:
-            outputs.append(block(outputs[-1]))
-        terms = [weight * outputs[d] for weight, d in zip(weights, self.depth.values.values(), strict=True)]
-        return sum(terms[1:], start=terms[0])
+        for place, block in enumerate(self, start=1):
+            outputs.append(run_unchanging(block, (outputs[-1],), f"block {place} of depth {self.depth.key!r}"))
+        depths = self.depth.values
+        total: Tensor = weighted_sum("depth", self.depth.key, weights, {name: outputs[d] for name, d in depths.items()})
+        return total
 
     def decisions(self) -> tuple[Decision, ...]:
         """That of its depth."""
@@ -170,4 +171,6 @@ class ElasticDepth(nn.Sequential):
     def plain(self, choices: Mapping[str, str], copies: dict[int, object]) -> nn.Sequential:
         """Copies of the blocks that run, in sequence."""
         blocks = list(self)[: chosen(self.depth, choices)]
-        return nn.Sequential(*(copy_module(block, copies) for block in blocks)).train(self.training)
+        stage = nn.Sequential(*(copy_module(block, copies) for block in blocks))
+        stage.training = self.training  # by train() the blocks would lose modes of their own
+        return stage

@@ -72,7 +72,7 @@ def elastic_resnet(
     kernels: Sequence[int] = (3, 5),
     classes: int = 10,
 ) -> SearchSpace[ElasticResNet]:
-    """Builds a space of residual networks of basic blocks, from 2 M to 390 M multiply-accumulates at 32 × 32 pixels.
+    """Builds a space of residual networks of basic blocks, from 2 M to 377 M multiply-accumulates at 32 × 32 pixels.
 
     The text form is a depth, a width and a kernel size for each of three stages: ``3x16k3-3x32k3-3x64k3`` is ResNet-20,
     with 5 and 7 blocks it is ResNet-32 and 44, exactly those of :func:`~tailornas.spaces.resnet.cifar_resnet`. By

@@ -1,6 +1,7 @@
 """The rules of a space's architectures, as pure functions, and the JSON form that every space reads."""
 
 import json
+import reprlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import final
@@ -10,6 +11,8 @@ from tailornas.spaces.group import Group
 from tailornas.types import Architecture
 
 __all__ = ["Grammar", "from_json", "to_json"]
+
+FORM = '{"decision": "option", ...}'
 
 
 def to_json(arch: Architecture) -> str:
@@ -26,14 +29,16 @@ def from_json(text: str) -> Architecture:
     try:
         pairs = json.loads(text, object_pairs_hook=lambda pairs: pairs)
     except json.JSONDecodeError as error:
-        raise ArchitectureError(
-            f"architecture at position {error.pos}: {error.msg}; expected JSON, {{'decision': 'option', ...}}"
-        ) from None
+        raise ArchitectureError(f"architecture at position {error.pos}: {error.msg}; expected JSON, {FORM}") from None
+    except (ValueError, RecursionError):  # a number of thousands of digits; brackets nested as deep
+        pairs = None
     if not isinstance(pairs, list):
-        raise ArchitectureError(f"architecture {text[:40]!r}: expected an object, {{'decision': 'option', ...}}")
+        raise ArchitectureError(f"architecture {text[:40]!r}: expected an object, {FORM}")
     for position, pair in enumerate(pairs, start=1):
         if not (isinstance(pair, tuple) and isinstance(pair[1], str)):
-            raise ArchitectureError(f"architecture, entry {position}: expected 'decision': 'option', got {pair!r}")
+            raise ArchitectureError(
+                f'architecture, entry {position}: expected "decision": "option", got {reprlib.repr(pair)}'
+            )
     return Architecture(tuple(pairs))
 
 

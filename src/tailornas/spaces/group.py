@@ -57,10 +57,17 @@ def group_decisions(groups: Sequence[Group], decisions: Mapping[str, tuple[str, 
     """The groups with one for every decision that is in none of them, in the order of decisions.
 
     Raises:
-        ArchitectureError: a group with an unknown or another group's decision, or with an unknown option.
+        ArchitectureError: a group with an unknown or another group's decision, with an unknown option, without joint
+            options, or with one that is repeated or does not have an option for each decision.
     """
     grouped: dict[str, Group] = {}
     for group in groups:
+        if not group.options or any(len(options) != len(group.keys) for options in group.options):
+            raise ArchitectureError(
+                f"group of {', '.join(group.keys)}: expected one or more joint options of {len(group.keys)} each"
+            )
+        if len(set(group.options)) != len(group.options):
+            raise ArchitectureError(f"group of {', '.join(group.keys)}: expected joint options that all differ")
         for position, key in enumerate(group.keys):
             if key not in decisions or key in grouped:
                 raise ArchitectureError(f"group of {', '.join(group.keys)}: expected decisions that no other group has")

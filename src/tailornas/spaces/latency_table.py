@@ -75,13 +75,14 @@ class LatencyTable:
             values = json.loads(self.path.read_text(encoding="utf-8"))
             machine, times = values["machine"], values["milliseconds"]
             times = {str(key): float(value) for key, value in times.items()}
+            origin = ", ".join(map(str, machine.values()))
         except OSError as error:
             raise ConfigError(f"cannot read the latency table {self.path}: {error.strerror}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise ConfigError(f"{self.path} is not a latency table: remove it, and it is built anew") from error
         if machine != self.machine:
             raise ConfigError(
-                f"{self.path} was measured on {', '.join(map(str, machine.values()))}: expected one of "
+                f"{self.path} was measured on {origin}: expected one of "
                 f"{', '.join(self.machine.values())}; name another file"
             )
         return times

@@ -161,7 +161,8 @@ class ElasticResolution(nn.Module):
 
     def plain(self, choices: Mapping[str, str], copies: dict[int, object]) -> Resolution:
         """The decided resolution."""
-        return Resolution(self.size.values[choices[self.size.key]])
+        resolution = Resolution(self.size.values[choices[self.size.key]])
+        return resolution.train(self.training)
 
 
 def _resized(x: Tensor, size: int) -> Tensor:

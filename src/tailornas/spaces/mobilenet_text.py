@@ -24,7 +24,10 @@ KERNELS = (3, 5, 7)
 BLOCKS = max(DEPTHS)
 """Blocks of a stage in the supernet."""
 
-FORM = "the form is k3e6,k5e4/... with five stages of 2 to 4 blocks, kernels k3 k5 k7 and expansions e3 e4 e6"
+FORM = (
+    "the form is k3e6,k5e4/... with five stages of 2 to 4 blocks, kernels k3 k5 k7 and expansions e3 e4 e6; "
+    "blocks after a ~ do not run"
+)
 FIRST = f"k{KERNELS[0]}e{EXPANSIONS[0]}"
 BLOCK = re.compile(rf"k({'|'.join(map(str, KERNELS))})e({'|'.join(map(str, EXPANSIONS))})")
 

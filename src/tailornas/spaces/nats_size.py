@@ -74,7 +74,7 @@ class Skip(nn.Module):
     def plain(self, choices: Mapping[str, str], copies: dict[int, object]) -> nn.Module:
         """The identity, or a copy of the projection."""
         same = choices[self.inputs.key] == choices[self.outputs.key]
-        return nn.Identity() if same else copy_module(self.projection, copies)
+        return nn.Identity().train(self.training) if same else copy_module(self.projection, copies)
 
 
 @final

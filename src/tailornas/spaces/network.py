@@ -72,6 +72,12 @@ class Backbone(nn.Module, ABC):
         bfloat16 has three digits: logits would tie, and a tie goes to the class that comes first, which in a
         long-tailed dataset is the largest.
         """
-        with torch.autocast(features.device.type, enabled=False):
-            output: Tensor = self.head(features.float())
+        kind = features.device.type
+        if kind == "meta" or not torch.is_autocast_enabled(kind):
+            return self._head_of(features)
+        with torch.autocast(kind, enabled=False):
+            return self._head_of(features.float())
+
+    def _head_of(self, features: Tensor) -> Tensor:
+        output: Tensor = self.head(features)
         return output

@@ -6,6 +6,7 @@ from typing import final
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from tailornas.errors import ArchitectureError
 
@@ -113,10 +114,10 @@ class ReLUConvBN(nn.Module):
 def initialise(network: nn.Module, generator: torch.Generator) -> None:
     """Draws all weights anew, and only from ``generator``; running statistics of batch norms are forgotten.
 
-    Convolutions: Kaiming normal with the fan-out of a group for ReLU (arXiv 1502.01852, sec. 2.2). Batch norms: scale
-    1, shift 0. Linear layers, and biases of convolutions: uniform within ±1/√inputs, PyTorch's own default. Any other
-    module that owns parameters draws them by its ``reset_parameters``, for which PyTorch's generator is seeded from
-    ``generator`` and afterwards put back.
+    ``Conv2d``: Kaiming normal with the fan-out of a group for ReLU (arXiv 1502.01852, sec. 2.2). Batch norms and
+    instance norms: scale 1, shift 0. Linear layers, and biases of convolutions: uniform within ±1/√inputs, PyTorch's
+    own default. Any other module that owns parameters draws them by its ``reset_parameters``, for which PyTorch's
+    generator is seeded from ``generator`` and afterwards put back.
 
     Raises:
         ArchitectureError: a module owns parameters and has no ``reset_parameters``.
@@ -134,7 +135,7 @@ def initialise(network: nn.Module, generator: torch.Generator) -> None:
             module.weight.data.copy_(weight)
             if module.bias is not None:
                 module.bias.data.copy_(weight.new_empty(len(weight)).uniform_(-bound, bound, generator=generator))
-        elif isinstance(module, nn.BatchNorm2d):
+        elif isinstance(module, _NormBase):
             module.reset_parameters()
         elif next(module.parameters(recurse=False), None) is not None:
             if not hasattr(module, "reset_parameters"):

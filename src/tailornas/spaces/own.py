@@ -14,7 +14,7 @@ import torch
 from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError, ConfigError
-from tailornas.spaces.cost import evaluating
+from tailornas.spaces.cost import check_countable, evaluating
 from tailornas.spaces.dimension import Number
 from tailornas.spaces.elastic import ElasticLinear
 from tailornas.spaces.network import Backbone
@@ -96,8 +96,8 @@ def own_space(
         except Exception as error:
             given = ", ".join(f"{key}={value!r}" for key, value in {**arguments, **settings}.items())
             raise ArchitectureError(f"{label}({given}) of {name} failed: {_reason(error)}") from error
-        image = torch.zeros(2, 3, image_size, image_size)
-        network = _backbone(module, label, classes, image, ends_in_head=bool(arguments))
+        images = torch.randn(2, 3, image_size, image_size, generator=torch.Generator().manual_seed(0))
+        network = _backbone(module, label, classes, images, ends_in_head=bool(arguments))
     initialise(network, generator)
     return SearchSpace(network)
 
@@ -214,13 +214,13 @@ def _check_settings(name: str, known: Mapping[str, inspect.Parameter], settings:
             raise ConfigError(f"space {name!r} needs its parameter {key!r}: give space.{key}")
 
 
-def _backbone(module: nn.Module, label: str, classes: int, image: Tensor, *, ends_in_head: bool) -> Backbone:
-    """The module as a backbone, tried on an image."""
+def _backbone(module: nn.Module, label: str, classes: int, images: Tensor, *, ends_in_head: bool) -> Backbone:
+    """The module as a backbone, tried on two images."""
     if isinstance(module, Backbone):
-        _run(module, image, label)
+        _run(module, images, label)
         return module
     if not ends_in_head:
-        features = _run(module, image, label)
+        features = _run(module, images, label)[0]
         if features.ndim != 2:
             raise ArchitectureError(
                 f"{label} returns {tuple(features.shape)} for 2 images: expected features, (2, features); pool them, "
@@ -228,13 +228,13 @@ def _backbone(module: nn.Module, label: str, classes: int, image: Tensor, *, end
             )
         return OwnNetwork(module, features.shape[1], classes)
     site, head = _last_layer(module, label, classes)
-    output = _run(module, image, label)
+    outputs = _run(module, images, label)
     parent, _, attribute = site.rpartition(".")
     setattr(module.get_submodule(parent), attribute, nn.Identity())
     width = head.inputs if isinstance(head, ElasticLinear) else head.in_features
     network = OwnNetwork(module, width, classes)
     network.head = head
-    if not torch.equal(_run(network, image, label), output):
+    if not all(map(torch.equal, _run(network, images, label), outputs)):
         raise ArchitectureError(
             f"{label} does not end in its linear layer {site!r}: expected it to return what this layer returns, so "
             "that another head can take its place"
@@ -259,16 +259,27 @@ def _last_layer(module: nn.Module, label: str, classes: int) -> tuple[str, nn.Li
     return next(iter(layers.items()))
 
 
-def _run(module: nn.Module, image: Tensor, label: str) -> Tensor:
-    """The output in evaluation mode with the first option of every decision; the module stays as it was."""
+def _run(module: nn.Module, images: Tensor, label: str) -> list[Tensor]:
+    """The outputs in evaluation mode of as many architectures as show every option; the module stays as it was."""
     space = SearchSpace(module)
-    first = Architecture.of({key: names[0] for key, names in space.decisions.items()})
-    try:
-        with space.activate(first), evaluating(module), torch.no_grad():
-            output = module(image)
-    except Exception as error:
-        size = f"{image.shape[-1]} x {image.shape[-1]}"
-        raise ArchitectureError(f"{label} cannot take an image of {size} pixels: {_reason(error)}") from error
-    if not isinstance(output, Tensor):
-        raise ArchitectureError(f"{label} returns {type(output).__name__}: expected a tensor")
-    return output
+    outputs: list[Tensor] = []
+    for position in range(max(map(len, space.decisions.values()))):
+        arch = Architecture.of({key: names[position % len(names)] for key, names in space.decisions.items()})
+        tried = f"{label} as {space.to_text(arch)}"
+        try:
+            with space.activate(arch), evaluating(module), torch.no_grad():
+                output = module(images)
+        except Exception as error:
+            size = f"{images.shape[-1]} x {images.shape[-1]}"
+            raise ArchitectureError(f"{tried} cannot take images of {size} pixels: {_reason(error)}") from error
+        if not isinstance(output, Tensor):
+            raise ArchitectureError(f"{tried} returns {type(output).__name__}: expected a tensor")
+        check_countable(space.derive(arch))
+        outputs.append(output)
+        if output.shape != outputs[0].shape:
+            raise ArchitectureError(
+                f"{tried} returns {tuple(output.shape)} for 2 images, with first options {tuple(outputs[0].shape)}: "
+                "expected one shape; where the number of features is decided, the constructor takes classes and the "
+                "network ends in an ElasticLinear"
+            )
+    return outputs

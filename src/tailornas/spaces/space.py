@@ -1,11 +1,12 @@
 """A search space: a network with decisions, and the algebra of its architectures."""
 
+import copy
 import math
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, contextmanager
 from functools import lru_cache
 from itertools import chain
-from typing import Generic, TypeVar, cast, final
+from typing import Any, Generic, Self, TypeVar, cast, final
 
 import torch
 from torch import Tensor, nn
@@ -29,8 +30,8 @@ NetT_co = TypeVar("NetT_co", bound=nn.Module, covariant=True)
 DRAWS = 1000
 """Draws after which a random search for a valid architecture gives up."""
 
-CACHED = 2**16
-"""Architectures whose simplified form and identity are remembered."""
+CACHED = 2**14
+"""Architectures whose simplified form and identity are remembered: a few kilobytes each."""
 
 
 @final
@@ -61,7 +62,7 @@ class SearchSpace(Generic[NetT_co]):
 
     Args:
         network: an ordinary module that contains :class:`~tailornas.spaces.choice.Choice` modules or elastic layers:
-            the supernet. It is kept, not copied.
+            the supernet. It is kept, not copied. Of its modules only ``head`` may be replaced afterwards.
         grammar: the rules of this space; by default all architectures are valid and no two are equal.
 
     Raises:
@@ -80,6 +81,9 @@ class SearchSpace(Generic[NetT_co]):
         self._canonical = lru_cache(CACHED)(self._canonicalise)
         self._deciding = lru_cache(8)(self._find_deciding)
         self._costs = CostModel(self)
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Self:
+        return type(self)(copy.deepcopy(self._network, memo), self.grammar)
 
     @property
     def network(self) -> NetT_co:
@@ -136,7 +140,10 @@ class SearchSpace(Generic[NetT_co]):
 
     def _know(self, choices: Pairs) -> "_Known":
         arch = self.architecture(Architecture(choices))
-        return _Known(arch, self.grammar.simplify(self._decisions.settled(arch)), self.grammar)
+        settled = self._decisions.settled(arch)
+        simple = self.grammar.simplify(settled)
+        # Where the grammar has left out something, decisions inside it decide nothing any more.
+        return _Known(arch, simple if simple is settled else self._decisions.settled(simple), self.grammar)
 
     def sample(self, generator: torch.Generator) -> Architecture:
         """Draws uniformly among the valid architectures."""
@@ -178,17 +185,18 @@ class SearchSpace(Generic[NetT_co]):
         """Draws a valid architecture that takes each decision, or group of them, from either parent, equally likely.
 
         Raises:
-            ArchitectureError: a parent is invalid.
+            ArchitectureError: a parent is invalid, or no valid child was found.
         """
         for parent in (a, b):
             if not self.valid(parent):
                 raise ArchitectureError(f"crossover of the invalid architecture {self.to_text(parent)}")
         parents = [dict(self.architecture(parent)) for parent in (a, b)]
-        while True:
+        for _ in range(DRAWS):
             draws = zip(self._groups, _uniform(len(self._groups), generator), strict=True)
             child = self._joined(group.current(parents[u >= 0.5]) for group, u in draws)
             if self.valid(child):
                 return child
+        raise ArchitectureError(f"no valid architecture in {DRAWS} crossovers: expected a space with more valid ones")
 
     def neighbours(self, arch: Architecture) -> list[Architecture]:
         """All valid architectures that differ in one decision or group, in the order of decisions and options."""
@@ -215,17 +223,9 @@ class SearchSpace(Generic[NetT_co]):
             weights: ``(options,)`` for every decision; gradients flow to them.
 
         Raises:
-            ArchitectureError: a decision is missing or unknown, or a shape is wrong.
+            ArchitectureError: a decision is missing, unknown or can only be searched by paths, or a shape is wrong.
         """
-        if weights.keys() != self.decisions.keys():
-            raise ArchitectureError(f"weights for {', '.join(weights)}: expected all of {', '.join(self.decisions)}")
-        for key, names in self.decisions.items():
-            if weights[key].shape != (len(names),):
-                raise ArchitectureError(
-                    f"weights of decision {key!r} have shape {tuple(weights[key].shape)}: expected ({len(names)},), "
-                    f"one for each of {', '.join(names)}"
-                )
-        return self.running({key: weights[key].unbind() for key in self.decisions})
+        return self.running(self._decisions.mixture(weights))
 
     @contextmanager
     def running(self, active: Mapping[str, Mode]) -> Iterator[None]:
@@ -235,9 +235,9 @@ class SearchSpace(Generic[NetT_co]):
         """
         # Not by nn.Module's own __setattr__, which looks for parameters: `active` is none, and this runs every step.
         before = [site.active for site in self._decisions.sites]
-        for site in self._decisions.sites:
-            object.__setattr__(site, "active", active[site.key])
         try:
+            for site in self._decisions.sites:
+                object.__setattr__(site, "active", active[site.key])
             yield
         finally:
             for site, previous in zip(self._decisions.sites, before, strict=True):

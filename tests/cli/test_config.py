@@ -1,0 +1,55 @@
+"""``tailornas config``: every key is there, and the file means what the command does by default."""
+
+import tomllib
+from pathlib import Path
+
+import pytest
+from pydantic import BaseModel
+
+from support.shell import Shell
+from tailornas.config import RunConfig, StandaloneConfig, read_config, to_toml
+
+CONFIGS: dict[str, type[BaseModel]] = {"run": RunConfig, "train": StandaloneConfig}
+
+
+@pytest.mark.parametrize("command", CONFIGS)
+def test_the_file_is_the_default_configuration(shell: Shell, tmp_path: Path, command: str) -> None:
+    model = CONFIGS[command]
+    assert shell("config", command) == 0
+    assert tomllib.loads(shell.out) == tomllib.loads(to_toml(model()))
+    (tmp_path / "all.toml").write_text(shell.out)
+    assert read_config(model, tmp_path / "all.toml") == model()
+
+
+@pytest.mark.parametrize("command", CONFIGS)
+def test_every_key_is_there_with_its_meaning(shell: Shell, command: str) -> None:
+    assert shell("config", command) == 0
+    lines = shell.out.splitlines()
+
+    def check(config: BaseModel, path: str) -> None:
+        begin = lines.index(f"[{path}]") if path else 0
+        for name, field in type(config).model_fields.items():
+            value = getattr(config, name)
+            if isinstance(value, BaseModel):
+                check(value, f"{path}.{name}".strip("."))
+                continue
+            at = next(
+                n for n, line in enumerate(lines[begin:], begin) if line.removeprefix("# ").startswith(f"{name} =")
+            )
+            assert lines[at - 1].startswith(f"# {field.description or ''}"), name
+            assert lines[at - 1].endswith(")"), name
+
+    check(CONFIGS[command](), "")
+
+
+def test_types_and_values_that_are_none(shell: Shell) -> None:
+    assert shell("config", "run") == 0
+    for text in (
+        '\n# first weights of the found network: new ones, or the adapted supernet\'s ("scratch" or "inherit")\n'
+        'init = "scratch"\n',
+        "\n# multiply-accumulates of one image (integer or none)\n# macs =\n",
+        "\nmilestones = [0.8, 0.9]\n",
+        "\n# [train.schedule]\n",
+        "\n# start = 0.8\n",
+    ):
+        assert text in shell.out
