@@ -1,4 +1,5 @@
 from collections.abc import Callable
+from typing import cast
 
 import pytest
 
@@ -85,6 +86,16 @@ def test_the_summary_leaves_out_what_was_not_measured(reports: MakeReport) -> No
     assert "AUROC" not in labels
     assert "Latency" not in labels
     assert [label for label in labels if "-shot" in label] == ["Many-shot (3 classes)"]
+
+
+@pytest.mark.parametrize(("median", "better"), [(2.0, None), (2.31, "found"), (2.29, None)])
+def test_a_latency_within_the_spread_is_no_better(reports: MakeReport, median: float, better: str | None) -> None:
+    found = reports(["a", "b"]).found
+    slower = {**found, "latency_ms": {"median": median, "spread": 0.1, "repeats": 30}}
+    found["latency_ms"] = {"median": 2.0, "spread": 0.3, "repeats": 30}
+    (row,) = (row for row in summarize(found, cast(Network, slower))["Cost"] if row.label == "Latency")
+    assert row.better == better
+    assert plain(row.found) == "2.00 ms (IQR 0.3)"
 
 
 def test_one_network_is_told_with_its_error_and_its_worst_class(reports: MakeReport) -> None:

@@ -32,8 +32,8 @@ def test_different_inputs_have_different_fingerprints(one: dict[str, Any], other
 
 
 def test_the_fingerprint_by_hand() -> None:
-    # printf '{"inputs":{"a":[1,2.5],"b":"x"},"name":"train","results":1}' | sha256sum
-    expected = "3ea782ba7747d9a0ffec6319b380c023b6f1ec2f0df1ff61dd00349eaa0a7ab9"
+    # printf '{"inputs":{"a":[1,2.5],"b":"x"},"name":"train","results":2}' | sha256sum
+    expected = "b4c2628342827c6798cbe90bf2dca06bb5b9d71e56fb39df7c4a8c67c4913ff7"
     assert fingerprint("train", {"b": "x", "a": (1, 2.5)}) == expected
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError
-from tailornas.spaces.cost import Cost, check_countable, count, count_flow, latency
+from tailornas.spaces.cost import Cost, check_countable, count, count_flow, latencies, latency
 
 
 def test_counts_by_hand() -> None:
@@ -101,3 +101,11 @@ def test_latency_times_evaluation_mode_after_the_warm_up() -> None:
     assert result.repeats == 4
     assert result.median > 0
     assert result.spread >= 0
+
+
+def test_latencies_of_several_networks_are_timed_in_turn(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter([0, 9, 0, 9, 0, 1, 0, 4, 0, 2, 0, 5, 0, 3, 0, 6])  # a first pass each that is not timed
+    monkeypatch.setattr("tailornas.spaces.cost.time.perf_counter", lambda: next(clock) / 1000)
+    first, second = latencies([nn.Conv2d(3, 1, 1), nn.Conv2d(3, 2, 1)], 6, repeats=3, warmup=1)
+    assert (first.median, second.median) == pytest.approx((2, 5))
+    assert first.spread == second.spread == pytest.approx(2)

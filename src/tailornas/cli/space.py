@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -147,7 +148,7 @@ def cost(
             rows.append(("with dead operations", f"{named.params:,} params, {named.macs:,} macs"))
     if measured:
         timed = latency(network, size)
-        values["latency_ms"] = {"median": timed.median, "spread": timed.spread, "repeats": timed.repeats}
+        values["latency_ms"] = asdict(timed)
         rows.append(
             (
                 "latency",

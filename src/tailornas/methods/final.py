@@ -12,7 +12,7 @@ from tailornas.methods.plan import DEFAULT_EPOCHS, TrainPlan, measuring_seconds
 from tailornas.methods.plan import plan_training as plan_within
 from tailornas.metrics import report as recognition_report
 from tailornas.seeding import generator
-from tailornas.spaces import latency
+from tailornas.spaces import latencies
 from tailornas.stages import Artifact, Detached, Stage
 from tailornas.training import (
     EpochBatches,
@@ -144,8 +144,10 @@ def evaluate(fitting: Fitting, plan: TrainPlan, *contenders: Contender) -> Artif
                 target.classes,
                 fitting.groups.groups(fitting.split.counts),
             )
-            timing = latency(contender.network, target.image_size)
-            values[contender.stage] = {"metrics": report.values(), "latency_ms": timing.median}
+            values[contender.stage] = {"metrics": report.values()}
+        timings = latencies([contender.network for contender in contenders], target.image_size)
+        for contender, timing in zip(contenders, timings, strict=True):
+            values[contender.stage]["latency_ms"] = asdict(timing)
         stage.progress(len(contenders), len(contenders), "networks")
         return Artifact(values)
 

@@ -37,7 +37,7 @@ def check_limits(context: Context, space: SearchSpace[Backbone]) -> None:
         cost = space.cost(architecture, context.target.image_size)
         return Costs(cost.params, cost.macs)
 
-    check_reachable(space, _candidate_costs(context, space), context.settings.limits, context.seed, counted)
+    check_reachable(space, _candidate_costs(context, space), counted, context.settings.limits, context.seed)
 
 
 def plan_search(context: Context) -> SearchPlan:

@@ -1,12 +1,12 @@
 """Networks on the test split in one sentence and one table: one alone, or the found one beside the baseline."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import hypot
 from typing import Literal, final
 
 from tailornas.report.formats import count, duration, milliseconds, percent, points, relative, with_error
-from tailornas.report.values import Network
+from tailornas.report.values import Network, Timing
 
 __all__ = ["Row", "Verdict", "result", "summarize", "summarize_one", "verdict"]
 
@@ -119,9 +119,20 @@ def _cost(found: Network, baseline: Network) -> list[Row]:
         _compared("MACs", found["macs"], baseline["macs"], count, relative, smaller=True),
     ]
     if found["latency_ms"] is not None and baseline["latency_ms"] is not None:
-        latencies = found["latency_ms"], baseline["latency_ms"]
-        rows.append(_compared("Latency", *latencies, milliseconds, relative, smaller=True))
+        rows.append(_latency(found["latency_ms"], baseline["latency_ms"]))
     return rows
+
+
+def _latency(found: Timing, baseline: Timing) -> Row:
+    """Medians with their interquartile range; neither is better where the difference lies within the wider range."""
+    row = _compared("Latency", found["median"], baseline["median"], milliseconds, relative, smaller=True)
+    apart = abs(found["median"] - baseline["median"]) > max(found["spread"], baseline["spread"])
+    return replace(
+        row,
+        found=f"{row.found} (IQR {found['spread']:.2g})",
+        baseline=f"{row.baseline} (IQR {baseline['spread']:.2g})",
+        better=row.better if apart else None,
+    )
 
 
 def _recognition(found: Network, baseline: Network) -> list[Row]:

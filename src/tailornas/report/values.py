@@ -113,6 +113,14 @@ class Metrics(TypedDict):
     unscored: list[str]
 
 
+class Timing(TypedDict):
+    """Milliseconds of one image: median and interquartile range over so many passes."""
+
+    median: float
+    spread: float
+    repeats: int
+
+
 class Network(TypedDict):
     """A network trained to the end, what it costs and how it does on the test split."""
 
@@ -120,7 +128,7 @@ class Network(TypedDict):
     architecture: str | None
     params: int
     macs: int
-    latency_ms: float | None
+    latency_ms: Timing | None
     epochs: int
     seconds: float
     init: str

@@ -50,9 +50,9 @@ class Limits(BaseModel):
 def check_reachable(
     space: SearchSpace[Backbone],
     costs: Callable[[Architecture], Costs],
+    counted: Callable[[Architecture], Costs],
     limits: Limits,
     seed: int,
-    counted: Callable[[Architecture], Costs] | None = None,
 ) -> None:
     """Makes sure that some valid architecture meets all limits, before anything expensive starts.
 
@@ -63,18 +63,17 @@ def check_reachable(
     Args:
         space: the search space.
         costs: of an architecture, the latency measured where it is limited.
+        counted: the same costs without latency, of which every neighbour's are asked for.
         limits: what is allowed.
         seed: the run's seed.
-        counted: the same costs without latency; None: from ``costs``, which then measures every neighbour.
 
     Raises:
         LimitError: none was found; says the smallest cost that was.
     """
     rng = generator(seed, "limits")
-    count = counted or costs
 
     def height(architecture: Architecture) -> tuple[float, int]:
-        cost = count(architecture)
+        cost = counted(architecture)
         over = _violation(limits, replace(cost, latency_ms=None))
         return (max(over, 0.0), cost.macs) if limits.latency_ms is not None else (over, 0)
 

@@ -17,7 +17,7 @@ from tailornas.spaces.build import (
     space_config,
 )
 from tailornas.spaces.choice import Choice
-from tailornas.spaces.cost import Cost, Latency, count, latency
+from tailornas.spaces.cost import Cost, Latency, count, latencies, latency
 from tailornas.spaces.darts import darts, genotype_of
 from tailornas.spaces.darts_network import DARTSNetwork, darts_network
 from tailornas.spaces.dimension import Dimension, Number, current, largest
@@ -90,6 +90,7 @@ __all__ = [
     "initialise",
     "is_weights",
     "largest",
+    "latencies",
     "latency",
     "load_ofa",
     "load_published",

@@ -2,8 +2,8 @@
 
 import statistics
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from typing import Self, final
 
@@ -23,6 +23,7 @@ __all__ = [
     "count_layer",
     "evaluating",
     "image_for",
+    "latencies",
     "latency",
 ]
 
@@ -151,17 +152,28 @@ def latency(network: nn.Module, image_size: int, *, repeats: int = 30, warmup: i
         repeats: timed passes.
         warmup: passes before them that are not timed.
     """
-    image = image_for(network, image_size)
-    times = []
-    with evaluating(network), torch.inference_mode():
+    return latencies([network], image_size, repeats=repeats, warmup=warmup)[0]
+
+
+def latencies(networks: Sequence[nn.Module], image_size: int, *, repeats: int = 30, warmup: int = 5) -> list[Latency]:
+    """The :func:`latency` of several networks, timed in turn: a change of the machine's pace meets them alike."""
+    times: list[list[float]] = [[] for _ in networks]
+    with ExitStack() as modes, torch.inference_mode():
+        for network in networks:
+            modes.enter_context(evaluating(network))
         for _ in range(warmup + repeats):
-            start = time.perf_counter()
-            network(image)
-            if image.device.type != "cpu":
-                torch.accelerator.synchronize(image.device)
-            times.append(1e3 * (time.perf_counter() - start))
-    quarters = statistics.quantiles(times[warmup:], n=4)
-    return Latency(median=quarters[1], spread=quarters[2] - quarters[0], repeats=repeats)
+            for network, taken in zip(networks, times, strict=True):
+                taken.append(_pass_ms(network, image_for(network, image_size)))
+    quarters = [statistics.quantiles(taken[warmup:], n=4) for taken in times]
+    return [Latency(median=middle, spread=upper - lower, repeats=repeats) for lower, middle, upper in quarters]
+
+
+def _pass_ms(network: nn.Module, image: Tensor) -> float:
+    start = time.perf_counter()
+    network(image)
+    if image.device.type != "cpu":
+        torch.accelerator.synchronize(image.device)
+    return 1e3 * (time.perf_counter() - start)
 
 
 def image_for(network: nn.Module, size: int) -> Tensor:
