@@ -1,5 +1,6 @@
 """``tailornas config``: every key is there, and the file means what the command does by default."""
 
+import re
 import tomllib
 from pathlib import Path
 
@@ -8,6 +9,9 @@ from pydantic import BaseModel
 
 from support.shell import Shell
 from tailornas.config import RunConfig, StandaloneConfig, read_config, to_toml
+from tailornas.data import SAMPLERS
+from tailornas.heads import HEADS
+from tailornas.losses import LOSSES, WEIGHTING_FORMS
 
 CONFIGS: dict[str, type[BaseModel]] = {"run": RunConfig, "train": StandaloneConfig}
 
@@ -36,10 +40,26 @@ def test_every_key_is_there_with_its_meaning(shell: Shell, command: str) -> None
             at = next(
                 n for n, line in enumerate(lines[begin:], begin) if line.removeprefix("# ").startswith(f"{name} =")
             )
-            assert lines[at - 1].startswith(f"# {field.description or ''}"), name
-            assert lines[at - 1].endswith(")"), name
+            empty = max(n for n, line in enumerate(lines[:at]) if line in ("", "#"))
+            meaning = " ".join(line.removeprefix("#").strip() for line in lines[empty + 1 : at])
+            assert re.fullmatch(rf"{re.escape(field.description or '')} ?\(.+\)", meaning), name
 
     check(CONFIGS[command](), "")
+
+
+@pytest.mark.parametrize("command", CONFIGS)
+def test_every_name_that_a_key_takes_is_there_and_what_each_loss_can_be_set_to(shell: Shell, command: str) -> None:
+    assert shell("config", command) == 0
+    text = re.sub(r"\n#   ", " ", shell.out)
+    for names in (LOSSES, SAMPLERS, HEADS, WEIGHTING_FORMS):
+        assert ", ".join(names) in text
+    for name, loss in LOSSES.items():
+        for key, field in loss.Settings.model_fields.items():
+            assert re.search(rf"\b{name} [^|]*\b{key} = \S+ \({re.escape(field.description or '')}\)", text), (
+                name,
+                key,
+            )
+    assert "shape = concave (concave, linear or convex growth with the count)" in text
 
 
 def test_types_and_values_that_are_none(shell: Shell) -> None:

@@ -1,6 +1,7 @@
 """``tailornas config``: every configuration key, with its default, its type and what it means, as TOML."""
 
 import json
+import textwrap
 from collections.abc import Iterator
 from types import UnionType
 from typing import TYPE_CHECKING, Annotated, Any, Literal, Union, get_args, get_origin
@@ -46,7 +47,8 @@ def _section(config: "BaseModel", path: str = "") -> Iterator[str]:
         if isinstance(value, BaseModel):
             continue
         yield ""
-        yield f"# {' '.join(filter(None, [field.description, f'({_type(field.annotation)})']))}"
+        meaning = " ".join(filter(None, [field.description, f"({_type(field.annotation)})"]))
+        yield from textwrap.wrap(meaning, 120, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
         # TOML has no none: the key is named, and left out.
         yield f"# {name} =" if values[name] is None else f"{name} = {_toml(values[name])}"
     for name, (field, value) in fields.items():
@@ -88,7 +90,7 @@ def _type(annotation: Any) -> str:
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return "section"
     plain = origin or annotation
-    words = {bool: "true or false", int: "integer", float: "number", type(None): "none", dict: "section"}
+    words = {bool: "true or false", int: "integer", float: "number", type(None): "none", dict: "table"}
     if isinstance(plain, type) and issubclass(plain, list | tuple):
         return f"list of {_type(options[0])}" if options else "list"
     return words.get(plain, "text")

@@ -49,15 +49,27 @@ Data = Annotated[
 ]
 DataDir = Annotated[
     str | None,
-    typer.Option("--data-dir", metavar="DIR", help="Folder with the files of the named dataset."),
+    typer.Option(
+        "--data-dir",
+        metavar="DIR",
+        help="Folder of a named dataset's files, or that a list file's paths are relative to.",
+    ),
 ]
 ImbalanceFactor = Annotated[
     str | None,
-    typer.Option("--imbalance-factor", metavar="IF", help="Largest class over smallest class."),
+    typer.Option(
+        "--imbalance-factor",
+        metavar="IF",
+        help="Largest class over smallest class. Default: 100 under a profile, digits 10.",
+    ),
 ]
 Profile = Annotated[
     str | None,
-    typer.Option("--profile", metavar="NAME", help="How class sizes fall off: exp, step or as-is."),
+    typer.Option(
+        "--profile",
+        metavar="NAME",
+        help="How class sizes fall off: exp, step or as-is. Default: exp for benchmarks, as-is for your own images.",
+    ),
 ]
 ImageSize = Annotated[
     str | None,

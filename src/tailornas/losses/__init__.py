@@ -25,6 +25,7 @@ from tailornas.losses.logit_adjustment import (
 from tailornas.losses.loss import LongTailLoss, NoSettings
 from tailornas.losses.mixup import MixConfig, MixedBatch, mix, mixed_loss, mixup, remix
 from tailornas.losses.reweight import (
+    WEIGHTING_FORMS,
     WEIGHTINGS,
     Weighting,
     check_weighting,
@@ -40,6 +41,7 @@ __all__ = [
     "LOSSES",
     "SCHEDULES",
     "WEIGHTINGS",
+    "WEIGHTING_FORMS",
     "BalancedSoftmax",
     "ClassBalancedFocal",
     "ClassBalancedFocalSettings",

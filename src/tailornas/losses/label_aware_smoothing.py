@@ -16,13 +16,18 @@ __all__ = ["LabelAwareSmoothing", "LabelAwareSmoothingSettings", "smoothing_fact
 
 @final
 class LabelAwareSmoothingSettings(BaseModel):
-    """Settings of :class:`LabelAwareSmoothing`; the defaults are the authors' for CIFAR-100-LT."""
+    """Settings of :class:`LabelAwareSmoothing`; the defaults are the authors' for CIFAR-100-LT.
+
+    For CIFAR-10-LT they use ``head`` 0.3 and ``tail`` 0.0.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     head: float = Field(0.4, ge=0, lt=1, description="smoothing of the biggest class")
     tail: float = Field(0.1, ge=0, lt=1, description="smoothing of the smallest class")
-    shape: Literal["concave", "linear", "convex"] = Field("concave", description="growth with the count")
+    shape: Literal["concave", "linear", "convex"] = Field(
+        "concave", description="concave, linear or convex growth with the count"
+    )
 
 
 def smoothing_factors(counts: ClassCounts, settings: LabelAwareSmoothingSettings) -> Tensor:

@@ -12,6 +12,7 @@ from tailornas.types import ClassCounts
 
 __all__ = [
     "WEIGHTINGS",
+    "WEIGHTING_FORMS",
     "Weighting",
     "check_weighting",
     "class_weights",
@@ -49,8 +50,8 @@ def smoothed_power(counts: ClassCounts, gamma: float = 0.5) -> Tensor:
     """Weights ``(N_min / N_i)^gamma``, 1 for the rarest class: float32 ``(classes,)``.
 
     The one weighting that is left as it is published, not brought to a sum: the losses divide by the sum of
-    the weights, so the size of the weights has no effect on them. With gamma 1/2 it is the square-root
-    weighting of Mahajan et al. 2018 (1805.00932).
+    the weights, so the size of the weights has no effect on them. With gamma 1/2 classes count
+    by the root of their size, the power by which Mahajan et al. 2018 (1805.00932) re-sample.
 
     Args:
         counts: training images a class.
@@ -89,7 +90,7 @@ def effective_number(counts: ClassCounts, beta: float = 0.9999) -> Tensor:
 
 WEIGHTINGS: dict[str, Callable[..., Tensor]] = {
     # 0.9999 needs no tuning: up to about 1,000 images a class it is the inverse frequency, well above 10,000
-    # it is level, so that classes which all have plenty count alike. LDAM-DRW uses it on every dataset.
+    # it is level, so that classes which all have plenty count alike. LDAM-DRW's code for CIFAR has it.
     "auto": effective_number,
     "effective": effective_number,
     "inverse": inverse_frequency,
@@ -99,6 +100,9 @@ WEIGHTINGS: dict[str, Callable[..., Tensor]] = {
 
 PARAMETERS = {"effective": "beta", "smoothed": "gamma"}
 """Name -> the parameter that may follow it behind a colon, as in ``effective:0.999``."""
+
+WEIGHTING_FORMS = (*WEIGHTINGS, *(f"{name}:{parameter.upper()}" for name, parameter in PARAMETERS.items()))
+"""What people may write: every name, and those that take a parameter with it."""
 
 Weighting = str | tuple[float, ...]
 """A name of :data:`WEIGHTINGS`, with or without a parameter, or one positive number a class, in label order."""
@@ -118,7 +122,7 @@ def check_weighting(weighting: Weighting | None) -> None:
 def _named(weighting: str) -> Callable[[ClassCounts], Tensor]:
     name, colon, parameter = weighting.partition(":")
     if name not in WEIGHTINGS:
-        raise UnknownNameError("weighting", name, [*WEIGHTINGS, *(f"{known}:NUMBER" for known in PARAMETERS)])
+        raise UnknownNameError("weighting", name, list(WEIGHTING_FORMS))
     if not colon:
         return WEIGHTINGS[name]
     if name not in PARAMETERS:

@@ -9,10 +9,24 @@ from torch import nn
 from tailornas.data import SAMPLERS
 from tailornas.errors import ConfigError, UnknownNameError
 from tailornas.heads import build_head
-from tailornas.losses import LOSSES, LongTailLoss, Weighting, check_weighting, loss_settings
+from tailornas.losses import LOSSES, WEIGHTING_FORMS, LongTailLoss, Weighting, check_weighting, loss_settings
 from tailornas.spaces import Backbone
 
-__all__ = ["check_objective", "new_head"]
+__all__ = ["CLASS_WEIGHTS", "LOSS", "LOSS_SETTINGS", "SAMPLER", "check_objective", "new_head"]
+
+LOSS = f"loss: ce for cross_entropy, {', '.join(LOSSES)}"
+"""What a configuration says of its key ``loss``; the next ones of the keys that go with it."""
+LOSS_SETTINGS = "settings of the loss: " + " | ".join(
+    f"{name} "
+    + ", ".join(
+        f"{key} = {'none' if field.default is None else field.default} ({field.description})"
+        for key, field in loss.Settings.model_fields.items()
+    )
+    for name, loss in LOSSES.items()
+    if loss.Settings.model_fields
+)
+CLASS_WEIGHTS = f"{', '.join(WEIGHTING_FORMS)}, or one number a class"
+SAMPLER = f"order of an epoch: {', '.join(SAMPLERS)}"
 
 
 def check_objective(loss: str, settings: Mapping[str, Any], weighting: Weighting | None, sampler: str | None) -> None:
