@@ -30,7 +30,12 @@ ROWS = {
     "LDAM, deferred re-weighting (DRW)": ("--loss=ldam", "--schedule=drw"),
     "balanced softmax": ("--loss=balanced_softmax",),
     "logit adjustment": ("--loss=logit_adjustment",),
-    "label-aware smoothing": ("--loss=label_aware_smoothing",),
+    # The authors' smoothing for CIFAR-10-LT.
+    "label-aware smoothing": (
+        "--loss=label_aware_smoothing",
+        "--set=train.loss_settings.head=0.3",
+        "--set=train.loss_settings.tail=0.0",
+    ),
     "equalisation (SEQL)": ("--loss=seql",),
     "mixup": ("--loss=ce", "--mix=mixup"),
     "Remix": ("--loss=ce", "--mix=remix"),
