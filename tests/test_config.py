@@ -14,7 +14,7 @@ from tailornas.errors import ConfigError, TailorNASError
 from tailornas.losses import ScheduleConfig
 from tailornas.search import Limits, SearchConfig
 from tailornas.spaces import NASBench201Config
-from tailornas.training import DeviceConfig, OptimizerConfig, PretrainConfig, TrainConfig
+from tailornas.training import PUBLISHED_RECIPE, DeviceConfig, OptimizerConfig, PretrainConfig, TrainConfig
 
 OTHER = RunConfig(
     seed=7,
@@ -303,6 +303,17 @@ def test_one_key_of_an_optimizer_changes_nothing_else(model: type[RunConfig | St
         part = part[name]
     part["optimizer"]["learning_rate"] = 0.0625
     assert after == before
+
+
+def test_training_alone_changes_keys_of_the_published_recipe_and_needs_a_number_of_epochs() -> None:
+    assert StandaloneConfig().train == PUBLISHED_RECIPE
+    expected = {**PUBLISHED_RECIPE.model_dump(), "loss": "cross_entropy"}
+    assert read_config(StandaloneConfig, None, ["train.loss=ce"]).train.model_dump() == expected
+    with pytest.raises(
+        ConfigError, match=r"^train\.epochs: expected a number, got none, which only a search can plan: gi"
+    ):
+        StandaloneConfig(train=TrainConfig(loss="ce"))
+    assert StandaloneConfig(train=TrainConfig(loss="ce", epochs=3)).train.epochs == 3
 
 
 def test_contradictions_between_keys() -> None:

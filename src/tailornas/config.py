@@ -4,10 +4,10 @@ import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import UnionType
-from typing import Any, Literal, TypeVar, Union, final, get_args, get_origin
+from typing import Any, Literal, Self, TypeVar, Union, final, get_args, get_origin
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from tailornas.adaptation import HeadConfig
@@ -16,7 +16,7 @@ from tailornas.errors import ConfigError
 from tailornas.metrics import GroupConfig
 from tailornas.search import Limits, SearchConfig
 from tailornas.spaces import DEFAULT_SPACE, BackboneConfig, SpaceSection, space_config
-from tailornas.training import DeviceConfig, OptimizerConfig, PretrainConfig, TrainConfig
+from tailornas.training import PUBLISHED_RECIPE, DeviceConfig, PretrainConfig, TrainConfig
 from tailornas.units import Duration
 
 __all__ = ["RunConfig", "SourceConfig", "StandaloneConfig", "read_config", "to_toml"]
@@ -65,9 +65,12 @@ class RunConfig(BaseModel):
 class StandaloneConfig(BaseModel):
     """Everything that ``tailornas train`` can be told.
 
-    The defaults are the recipe that results on the long-tailed CIFARs are published with (1906.07413, section 4 and
-    its code): 200 epochs, batches of 128, SGD from 0.1, five epochs of warm-up, a hundredth of it from 80% and a
-    ten-thousandth from 90% of training on, weight decay 2e-4 on everything, crop and flip.
+    By default networks are trained by :data:`~tailornas.training.PUBLISHED_RECIPE`, and :func:`read_config` changes
+    single keys of it: ``read_config(StandaloneConfig, None, ["train.loss=ce"])``. A whole ``TrainConfig`` is taken as
+    it is, and its own defaults are those of a search.
+
+    Raises:
+        ConfigError: no number of epochs.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
@@ -78,13 +81,17 @@ class StandaloneConfig(BaseModel):
     backbone: BackboneConfig = BackboneConfig()
     space: SpaceSection | None = Field(None, description="parameters of the space, for the backbone SPACE:ARCHITECTURE")
     augment: AugmentConfig = AugmentConfig()
-    train: TrainConfig = TrainConfig(
-        epochs=200,
-        optimizer=OptimizerConfig(
-            weight_decay=2e-4, decay_all=True, nesterov=False, warmup=0.025, decay="step", clip_norm=None
-        ),
-    )
+    train: TrainConfig = PUBLISHED_RECIPE
     groups: GroupConfig = GroupConfig()
+
+    @model_validator(mode="after")
+    def _check(self) -> Self:
+        if self.train.epochs is None:
+            raise ConfigError(
+                "train.epochs: expected a number, got none, which only a search can plan: give it, or change "
+                "tailornas.training.PUBLISHED_RECIPE by keys (`read_config`)"
+            )
+        return self
 
     @property
     def names(self) -> tuple[str, ...]:

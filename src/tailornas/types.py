@@ -188,7 +188,7 @@ class TrainSplit(Split):
     """Images that networks are fitted to."""
 
     def with_selection(self, selection: "SelectionSplit") -> "TrainSplit":
-        """All images that are not test: what the final network is fitted to once nothing is left to choose."""
+        """Both splits together: what the final network is fitted to once nothing is left to choose."""
         return replace(
             self,
             rows=torch.cat([self.rows, selection.rows]),

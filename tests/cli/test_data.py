@@ -64,6 +64,21 @@ def test_everything_is_printed(pets: Path) -> None:
     assert "\a" not in output
 
 
+def test_files_passed_over_are_told(pets: Path) -> None:
+    for name in ("1.heic", "2.HEIC", "README"):
+        (pets / "cat" / name).touch()
+    (pets / "dog" / "3.heic").touch()
+    assert rows(run(pets), "Files passed over") == [[".heic", "3", "cat 2, dog 1"], ["none", "1", "cat 1"]]
+
+
+def test_names_that_are_no_text_are_told(pets: Path) -> None:
+    (pets / "dog").rename(pets / "d\udce9g")
+    (pets / "cat" / "03.png").rename(pets / "cat" / "\udce9.png")
+    output = run(pets)
+    assert "\\udce9.png" in output
+    assert "d\\udce9g" in output
+
+
 def test_json_is_all_there_is_on_standard_output(pets: Path) -> None:
     values: dict[str, Any] = json.loads(run(pets, "--json"))
     assert values["data"] == values["description"] == str(pets)

@@ -268,7 +268,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     ),
     "priors taken out twice": (
         lambda here: [*SMALL, "--loss=balanced_softmax", "--second-stage=logit_adjustment"],
-        r".*takes out the class priors .* and loss 'balanced_softmax' has taken them out already: leave out one .*",
+        r".*takes out the class priors .*, which loss 'balanced_softmax' took out already: use the loss 'ce' .*",
     ),
     "rare classes that there are not": (
         lambda here: [*SMALL, "--loss=seql", "--set=train.loss_settings.rare=0.001"],
@@ -288,11 +288,11 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     ),
     "two branches of a network without a last block": (
         lambda here: [f"--backbone=nasbench201:{CELL}", "--loss=ce", "--two-branch"],
-        r"two-branch training doubles the last block of a network and \w+ names none: use a CIFAR ResNet",
+        r"two-branch training doubles the last block of a network and \w+ names none: train a CIFAR ResNet, .*",
     ),
     "second stage of a linear head after LDAM": (
         lambda here: ["--loss=ldam", "--second-stage=tau_norm"],
-        r"second stage 'tau_norm' works on a linear head but the head is 'cosine': use the head 'linear', or .*",
+        r"second stage 'tau_norm' works on a linear head but the head is 'cosine': choose a loss with a linear .*",
     ),
     "setting of another second stage": (
         lambda here: ["--loss=ce", "--second-stage=ncm", "--set=train.second_stage.epochs=3"],
@@ -315,8 +315,8 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     "unknown loss": (lambda here: ["--loss=lmad"], r"unknown loss 'lmad': expected one of .*ldam.*"),
     "unknown weighting": (
         lambda here: ["--class-weights=heavy"],
-        r"unknown weighting 'heavy': expected one of auto, effective, effective:NUMBER, inverse, smoothed, "
-        r"smoothed:NUMBER",
+        r"unknown weighting 'heavy': expected one of auto, effective, effective:BETA, inverse, smoothed, "
+        r"smoothed:GAMMA",
     ),
     "unknown schedule": (lambda here: ["--schedule=later"], r"unknown schedule 'later': expected .* drs, drw, none"),
     "unknown sampler": (

@@ -1,4 +1,7 @@
 import io
+import struct
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from PIL import Image
+from PIL import Image, ImageOps, PngImagePlugin
 
 from tailornas.data.decode import decode_image, to_rgb, to_square
 from tailornas.errors import DataError
@@ -155,6 +158,66 @@ def test_exif_orientation_is_applied(form: str) -> None:
     pixels = decode_image(stored(halves(16, 16), form, exif=exif), 16)
     assert pixels[:, :6].min() > 230
     assert pixels[:, 10:].max() < 25
+
+
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_every_exif_orientation_is_pillows(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    image = Image.fromarray(np.random.default_rng(0).integers(0, 256, (12, 12, 3), dtype=np.uint8))
+    for form in ("PNG", "TIFF"):
+        expected = np.asarray(ImageOps.exif_transpose(stored(image, form, exif=exif)))
+        assert np.array_equal(decode_image(stored(image, form, exif=exif), 12), expected.transpose(2, 0, 1))
+
+
+def test_other_tags_of_a_wrong_type_do_no_harm() -> None:
+    # Pillow reads a resolution that a camera wrote as text, but cannot write it again.
+    tags = [(0x0112, 3, 1, struct.pack("<HH", 6, 0)), (0x011A, 2, 4, b"72/\0")]
+    entries = b"".join(struct.pack("<HHI", *tag[:3]) + tag[3] for tag in tags)
+    exif = b"Exif\0\0II*\0\x08\0\0\0" + struct.pack("<H", len(tags)) + entries + bytes(4)
+    with pytest.raises(TypeError):
+        ImageOps.exif_transpose(stored(halves(16, 16), "JPEG", exif=exif))
+    pixels = decode_image(stored(halves(16, 16), "JPEG", exif=exif), 16)
+    assert pixels[:, :6].min() > 230
+    assert pixels[:, 10:].max() < 25
+
+
+@pytest.mark.filterwarnings("ignore:Corrupt EXIF data")
+@pytest.mark.parametrize("exif", [b"Exif\0\0II*\0\x08\0\0\0\xff\xff", b"Exif\0\0 no tags at all"])
+def test_metadata_that_cannot_be_read_is_upright(exif: bytes) -> None:
+    pixels = decode_image(stored(halves(16, 16), "JPEG", exif=exif), 16)
+    assert np.array_equal(pixels, decode_image(stored(halves(16, 16), "JPEG"), 16))
+
+
+def test_a_profile_of_metadata_that_is_no_hexadecimal_text_is_upright() -> None:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("Raw profile type exif", "\nexif\n       4\nzzzz")
+    with pytest.raises(ValueError, match="hexadecimal"):
+        stored(halves(16, 16), "PNG", pnginfo=text).getexif()
+    pixels = decode_image(stored(halves(16, 16), "PNG", pnginfo=text), 16)
+    assert np.array_equal(pixels, decode_image(stored(halves(16, 16), "PNG"), 16))
+
+
+def test_warnings_of_the_decoder_are_not_printed(tmp_path: Path) -> None:
+    # In a process of its own, because the tests make errors of warnings.
+    for name in "ab":
+        Image.new("RGB", (20, 20)).save(tmp_path / f"{name}.png")
+    script = """
+import sys
+from pathlib import Path
+from PIL import Image
+from tailornas.data import scan
+from tailornas.data.images import load_images
+from tailornas.data.stored import ImageFiles, shorter_sides
+Image.MAX_IMAGE_PIXELS = 300
+files = ImageFiles(sorted(Path(sys.argv[1]).iterdir()))
+assert shorter_sides(files) == [20, 20]
+images, rows, *_ = load_images(files, 8, stream=True, skip_bad=False)
+assert len(images.take(rows)) == 2
+assert not scan(files).bad
+"""
+    done = subprocess.run([sys.executable, "-c", script, tmp_path], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_the_first_frame_counts() -> None:

@@ -33,7 +33,7 @@ def test_files_come_whole_and_with_their_checksums(
 
     def fetch(url: str, root: str, filename: str, md5: str) -> None:
         assert filename.endswith(".part")  # under its own name only once it is complete
-        name = filename.removesuffix(".part")
+        name = filename.removesuffix(".part").rpartition(".")[0]
         assert url.endswith(name)
         asked[name] = md5
         (Path(root) / filename).write_bytes(gzip.compress(name.encode()))
@@ -63,6 +63,22 @@ def test_failure_says_where_to_put_the_file(
     ):
         download_cifar10(tmp_path)
     assert not list(tmp_path.iterdir())
+
+
+def test_two_processes_do_not_meet_in_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    written: list[str] = []
+
+    def fetch(url: str, root: str, filename: str, md5: str) -> None:
+        (Path(root) / filename).write_bytes(b"half")
+        written.append(filename)
+        if len(written) == 1:  # meanwhile another process fetches the same, and finishes
+            download_cifar10(tmp_path)
+            raise URLError("connection lost")
+
+    monkeypatch.setattr(utils, "download_url", fetch)
+    download_cifar10(tmp_path)
+    assert len(set(written)) == 2
+    assert [path.name for path in tmp_path.iterdir()] == ["cifar-10-python.tar.gz"]
 
 
 @pytest.mark.parametrize("problem", [URLError("no network"), KeyboardInterrupt()])

@@ -38,6 +38,17 @@ def test_hidden_and_other_files_are_passed_over(tmp_path: Path) -> None:
     assert names(source.train, tmp_path) == ["cat/1.png", "dog/1.png"]
 
 
+def test_files_passed_over_are_counted_by_ending_and_class(tmp_path: Path) -> None:
+    lay(tmp_path, "train/cat/1.png", "train/dog/1.png", "test/cat/2.png")
+    for name in ("cat/1.HEIC", "cat/deep/2.heic", "dog/3.heic", "cat/README"):
+        (tmp_path / "train" / name).parent.mkdir(exist_ok=True)
+        (tmp_path / "train" / name).touch()
+    (tmp_path / "test" / "cat" / "4.heic").touch()
+    passed_over = read_folder(tmp_path).passed_over
+    assert passed_over == {".heic": {"cat": 3, "dog": 1}, "": {"cat": 1}}
+    assert list(passed_over) == [".heic", ""]  # the most first
+
+
 def test_images_may_lie_deeper(tmp_path: Path) -> None:
     lay(tmp_path, "cat/2024/may/1.png", "cat/1.png", "dog/1.png")
     assert names(read_folder(tmp_path).train, tmp_path) == ["cat/1.png", "cat/2024/may/1.png", "dog/1.png"]
@@ -62,6 +73,40 @@ def test_train_and_test_are_splits(tmp_path: Path) -> None:
 def test_train_alone_is_a_split_too(tmp_path: Path) -> None:
     lay(tmp_path, "train/cat/1.png", "train/dog/1.png")
     assert read_folder(tmp_path).test is None
+
+
+@pytest.mark.parametrize(
+    ("train", "val", "test"),
+    [
+        ("Training", None, "Testing"),
+        ("Train", "valid", "Test"),
+        ("training", "Validation", "TEST"),
+        ("train", "val", None),
+    ],
+)
+def test_parts_by_their_usual_names(tmp_path: Path, train: str, val: str | None, test: str | None) -> None:
+    lay(tmp_path, *(f"{part}/{pet}/1.png" for part in (train, val, test) if part for pet in ("cat", "dog")))
+    source = read_folder(tmp_path)
+    assert source.classes == ("cat", "dog")
+    assert names(source.train, tmp_path) == [f"{train}/cat/1.png", f"{train}/dog/1.png"]
+    # As with lists: without a test part, the one to choose by becomes it.
+    assert source.test is not None
+    assert names(source.test, tmp_path) == [f"{test or val}/cat/1.png", f"{test or val}/dog/1.png"]
+    assert (source.selection is None) == (val is None or test is None)
+    if source.selection:
+        assert names(source.selection, tmp_path) == [f"{val}/cat/1.png", f"{val}/dog/1.png"]
+
+
+@pytest.mark.parametrize("parts", [("val", "test"), ("train", "Training"), ("train", "val", "valid")])
+def test_parts_that_cannot_be_told_apart(tmp_path: Path, parts: tuple[str, ...]) -> None:
+    lay(tmp_path, *(f"{part}/{pet}/1.png" for part in parts for pet in ("cat", "dog")))
+    with pytest.raises(DataError, match=r"has the parts [^:]+: expected one to train on \(train\)"):
+        read_folder(tmp_path)
+
+
+def test_one_usual_name_of_a_part_can_be_a_class(tmp_path: Path) -> None:
+    lay(tmp_path, "plane/1.png", "Training/1.png", "test/shoes/1.png")
+    assert read_folder(tmp_path).classes == ("Training", "plane", "test")
 
 
 def test_train_can_be_a_class(tmp_path: Path) -> None:
@@ -106,7 +151,8 @@ def test_a_class_without_images(tmp_path: Path, place: str) -> None:
         ),
     )
     (tmp_path / place / "dog" / "1.png").rename(tmp_path / place / "dog" / "1.webm")
-    with pytest.raises(DataError, match=rf"{place}dog holds no image: expected files ending in \.bmp \.gif"):
+    said = rf"{place}dog holds no image \(its files end in \.webm\): expected files ending in (\.avif )?\.bmp \.gif"
+    with pytest.raises(DataError, match=said):
         read_folder(tmp_path)
 
 
@@ -124,8 +170,10 @@ def test_an_empty_test_folder(tmp_path: Path) -> None:
 
 
 def test_other_splits_are_not_dropped_silently(tmp_path: Path) -> None:
-    lay(tmp_path, "train/cat/1.png", "train/dog/1.png", "val/cat/1.png")
-    with pytest.raises(DataError, match="has the sub-folders val beside train: expected only train and test"):
+    lay(tmp_path, "train/cat/1.png", "train/dog/1.png", "extra/cat/1.png")
+    with pytest.raises(
+        DataError, match=r"has the sub-folders extra beside train: expected only parts \(train, val, test"
+    ):
         read_folder(tmp_path)
 
 

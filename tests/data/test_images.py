@@ -22,7 +22,7 @@ def files(tmp_path: Path) -> ImageFiles:
 
 
 def test_images_are_decoded_into_memory(files: ImageFiles) -> None:
-    images, rows, skipped = load_images(files, 8, stream=False, skip_bad=False)
+    images, rows, _, skipped = load_images(files, 8, stream=False, skip_bad=False)
     assert isinstance(images, MemoryImages)
     assert (len(images), images.size) == (150, 8)
     assert rows.tolist() == list(range(150))
@@ -33,12 +33,21 @@ def test_images_are_decoded_into_memory(files: ImageFiles) -> None:
 
 
 def test_streaming_gives_the_same_pixels(files: ImageFiles) -> None:
-    memory, _, _ = load_images(files, 8, stream=False, skip_bad=False)
-    streamed, rows, _ = load_images(files, 8, stream=True, skip_bad=False)
+    memory, _, numbers, _ = load_images(files, 8, stream=False, skip_bad=False)
+    streamed, rows, again, _ = load_images(files, 8, stream=True, skip_bad=False)
     assert isinstance(streamed, StreamedImages)
     assert (len(streamed), streamed.size) == (150, 8)
+    assert torch.equal(numbers, again)
     assert torch.equal(streamed.take(rows.flip(0)), memory.take(rows.flip(0)))
     assert streamed.take(rows[:0]).shape == (0, 3, 8, 8)
+
+
+def test_equal_pixels_share_a_number(files: ImageFiles) -> None:
+    with Image.open(files.paths[3]) as image:
+        image.save(files.paths[9], "BMP")
+    contents = load_images(files, 8, stream=False, skip_bad=False)[2]
+    assert contents[3] == contents[9]
+    assert len(set(contents.tolist())) == 149
 
 
 def damage(path: Path, how: str) -> None:
@@ -74,21 +83,21 @@ def test_a_bad_image_is_named(files: ImageFiles, how: str, reason: str, stream: 
 
 @pytest.mark.parametrize("stream", [False, True])
 def test_bad_images_are_left_out_and_listed(files: ImageFiles, stream: bool) -> None:
-    whole, _, _ = load_images(files, 8, stream=False, skip_bad=False)
+    whole, *_ = load_images(files, 8, stream=False, skip_bad=False)
     for row, how in ((0, "text"), (70, "truncated"), (149, "missing")):
         damage(files.paths[row], how)
-    images, rows, skipped = load_images(files, 8, stream=stream, skip_bad=True)
+    images, rows, _, skipped = load_images(files, 8, stream=stream, skip_bad=True)
     assert rows.tolist() == [row for row in range(150) if row not in (0, 70, 149)]
     assert skipped == tuple(str(files.paths[row]) for row in (0, 70, 149))
     assert torch.equal(images.take(rows), whole.take(rows))
-    again, _, _ = load_images(files, 8, stream=stream, skip_bad=True)
+    again, *_ = load_images(files, 8, stream=stream, skip_bad=True)
     assert again.identity() == images.identity()
     if isinstance(images, MemoryImages):
         assert not images.take(torch.tensor([0, 70, 149])).any()
 
 
 def test_a_file_that_goes_missing_is_named(files: ImageFiles) -> None:
-    images, rows, _ = load_images(files, 8, stream=True, skip_bad=False)
+    images, rows, *_ = load_images(files, 8, stream=True, skip_bad=False)
     damage(files.paths[3], "missing")
     with pytest.raises(DataError, match=r"003\.png"):
         images.take(rows[:5])

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
@@ -62,6 +63,9 @@ def test_the_division_is_that_of_a_run(tmp_path: Path, options: dict[str, object
     counts = {"cat": 30, "dog": 16, "eel": 12} if options.get("profile") != "step" else dict.fromkeys("ab", 130)
     root = lay(tmp_path / "images", counts)
     (root / next(iter(counts)) / "000.png").write_text("no image")
+    for number in range(5):  # copies stay together, whatever their bytes
+        with Image.open(root / next(iter(counts)) / "001.png") as image:
+            image.save(root / next(iter(counts)) / f"copy {number}.{'bmp' if number % 2 else 'png'}")
     config = DataConfig.model_validate({"data": str(root), "skip_bad": True, **options})
     run = prepare(config, seed=3)
     found = inspect(read(str(root)), config, seed=3)
@@ -72,6 +76,18 @@ def test_the_division_is_that_of_a_run(tmp_path: Path, options: dict[str, object
     if options:
         assert found.counts == run.fit.counts
         assert found.profile == options["profile"]
+
+
+def test_the_division_keeps_copies_together_as_a_run_does(tmp_path: Path) -> None:
+    root = lay(tmp_path, {"cat": 30, "dog": 1})
+    for form in ("bmp", "gif", "tiff"):
+        with Image.open(root / "dog" / "000.png") as image:
+            image.save(root / "dog" / f"copy.{form}")
+    config = DataConfig(data=str(root))
+    run, found = prepare(config, seed=0), inspect(read(str(root)), config, seed=0)
+    assert found.division is not None
+    assert found.division.fit == run.fit.counts
+    assert found.division.fit.counts == (24, 4)  # one picture four times, of which none is left to test on
 
 
 def test_unusable_images_do_not_count(tmp_path: Path) -> None:
@@ -122,7 +138,7 @@ def test_what_a_run_refuses_is_told_not_raised(tmp_path: Path) -> None:
     found = look(lay(tmp_path, {"cat": 2, "dog": 1}))
     assert found.division is None
     assert found.refusal is not None
-    assert "no class of at least 3 images" in found.refusal
+    assert "no class of at least 3 images that differ" in found.refusal
 
 
 def test_a_class_without_a_readable_image(tmp_path: Path) -> None:
@@ -150,8 +166,8 @@ def test_a_profile_that_the_images_cannot_take_on_is_an_error(tmp_path: Path) ->
 
 def test_no_pixels_are_kept(tmp_path: Path) -> None:
     found = look(lay(tmp_path, {"cat": 9, "dog": 4}))
-    arrays = [value for value in vars(found.parts["train"].scan).values() if isinstance(value, np.ndarray)]
-    assert sum(array.nbytes for array in arrays) == 24 * 13
+    kept = [value for value in vars(found.parts["train"].scan).values() if isinstance(value, np.ndarray | torch.Tensor)]
+    assert sum(array.nbytes for array in kept) == 24 * 13
 
 
 def test_progress_is_over_all_parts(tmp_path: Path) -> None:

@@ -120,7 +120,7 @@ def test_a_row_without_image_is_a_bad_image(tmp_path: Path) -> None:
     images = read_parquet([path], [], 2**20).train.images
     with pytest.raises(DataError, match=r"cannot read image .*a\.parquet row 1 "):
         load_images(images, 8, stream=False, skip_bad=False)
-    _, rows, skipped = load_images(images, 8, stream=False, skip_bad=True)
+    _, rows, _, skipped = load_images(images, 8, stream=False, skip_bad=True)
     assert rows.tolist() == [0, 3]
     assert skipped == (f"{path} row 1", f"{path} row 2")
 
@@ -129,7 +129,7 @@ def test_a_null_image_is_a_bad_image(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     images = pa.array([{"bytes": png(1), "path": ""}, None], IMAGE)
     pq.write_table(pa.table({"image": images, "label": [0, 1]}), path)
-    _, _, skipped = load_images(read_parquet([path], [], 2**20).train.images, 8, stream=False, skip_bad=True)
+    _, _, _, skipped = load_images(read_parquet([path], [], 2**20).train.images, 8, stream=False, skip_bad=True)
     assert skipped == (f"{path} row 1",)
 
 

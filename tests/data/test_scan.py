@@ -3,8 +3,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
+from tailornas.data.images import load_images
 from tailornas.data.scan import scan
 from tailornas.data.stored import ImageArrays, ImageFiles
 
@@ -69,15 +71,23 @@ def test_sizes_modes_and_formats(files: ImageFiles) -> None:
     assert sum(found.modes.values()) == 7
 
 
-def test_equal_bytes_are_equal_contents(files: ImageFiles) -> None:
-    contents = [bytes(row) for row in scan(files).contents]
+def test_equal_bytes_are_equal_files(files: ImageFiles) -> None:
+    hashes = [bytes(row) for row in scan(files).files]
+    assert hashes[0] == hashes[1]
+    assert len({hashes[row] for row in (0, 7, 8, 9, 10, 11)}) == 6
+
+
+def test_equal_pixels_are_equal_contents(files: ImageFiles) -> None:
+    contents = scan(files, size=8).contents
     assert contents[0] == contents[1]
-    assert len({contents[row] for row in (0, 7, 8, 9, 10, 11)}) == 6
+    assert contents[7] == contents[9] == contents[10]  # the same red as GIF, PNG and TIFF
+    usable = scan(files).usable
+    assert torch.equal(contents[usable], load_images(files, 8, stream=True, skip_bad=True)[2][usable])
 
 
 def test_pixels_of_another_shape_are_another_image() -> None:
     one, other = (ImageArrays(np.zeros((1, *shape), np.uint8), "a test") for shape in ((4, 6), (6, 4)))
-    assert scan(one).contents.tolist() != scan(other).contents.tolist()
+    assert scan(one).files.tolist() != scan(other).files.tolist()
     assert scan(one).formats == {"pixels": 1}
 
 
@@ -105,9 +115,6 @@ def test_an_interruption_does_not_open_the_rest(monkeypatch: pytest.MonkeyPatch)
     assert len(opened) < len(images)
 
 
-def test_a_warning_of_the_decoder_keeps_no_image_out(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 50)
-    image = noise(9, 9)
-    with pytest.warns(Image.DecompressionBombWarning):
-        Image._decompression_bomb_check(image.size)
-    assert not scan(ImageArrays(np.asarray(image)[None], "a test")).bad
+def test_a_path_that_no_file_can_have_is_unreadable() -> None:
+    found = scan(ImageFiles([Path("a\0b.png")]))
+    assert [(problem.kind, problem.reason) for problem in found.bad] == [("unreadable", "embedded null byte")]

@@ -1,7 +1,11 @@
 import io
 import json
 import os
+from collections.abc import Callable
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import cast
 
 import numpy as np
 import pyarrow as pa
@@ -15,6 +19,7 @@ from tailornas.data.idx import read_fashion_mnist
 from tailornas.data.images import MemoryImages, StreamedImages
 from tailornas.data.parquet import read_parquet
 from tailornas.data.sources import SOURCES, load, read
+from tailornas.data.stored import StoredSource
 from tailornas.errors import ConfigError, DataError, UnknownNameError
 
 DATA = Path(os.environ.get("TAILORNAS_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
@@ -53,6 +58,17 @@ def test_a_folder(folder: Path) -> None:
     assert isinstance(source.train.images, MemoryImages)
     assert source.flip
     assert source.skipped == ()
+
+
+def test_progress_is_over_all_parts(tmp_path: Path) -> None:
+    for part, images in (("train", 70), ("test", 3)):
+        for name in ("cat", "dog"):
+            (tmp_path / part / name).mkdir(parents=True)
+            for number in range(images):
+                Image.new("RGB", (4, 4)).save(tmp_path / part / name / f"{number}.png")
+    told: list[tuple[int, int]] = []
+    load(tmp_path, progress=lambda done, total: told.append((done, total)))
+    assert told == [(64, 146), (128, 146), (140, 146), (146, 146)]
 
 
 def test_a_chosen_size(folder: Path) -> None:
@@ -166,6 +182,17 @@ def test_data_dir_has_to_have_an_effect(folder: Path, tmp_path: Path) -> None:
             load(source, data_dir=tmp_path)
 
 
+@pytest.fixture
+def small(monkeypatch: pytest.MonkeyPatch) -> Callable[[str, int], None]:
+    """Makes a benchmark one of so many training and as many test images."""
+
+    def shrink(name: str, images: int) -> None:
+        benchmark = replace(cast("partial[StoredSource]", SOURCES[name]).args[0], images=(images, images))
+        monkeypatch.setitem(SOURCES, name, partial(module._benchmark, benchmark))
+
+    return shrink
+
+
 def lay_fashion(place: Path) -> None:
     place.mkdir(parents=True, exist_ok=True)
     for prefix in ("train", "t10k"):
@@ -176,7 +203,10 @@ def lay_fashion(place: Path) -> None:
 
 
 @pytest.mark.parametrize("below", [".", "fashion-mnist"])
-def test_a_benchmark_lies_in_the_data_folder_or_below(tmp_path: Path, below: str) -> None:
+def test_a_benchmark_lies_in_the_data_folder_or_below(
+    tmp_path: Path, small: Callable[[str, int], None], below: str
+) -> None:
+    small("fashion-mnist", 20)
     lay_fashion(tmp_path / below)
     source = load("fashion-mnist", data_dir=tmp_path)
     assert (source.name, source.description) == ("fashion-mnist", "Fashion-MNIST")
@@ -185,7 +215,10 @@ def test_a_benchmark_lies_in_the_data_folder_or_below(tmp_path: Path, below: str
     assert source.train.images.size == 32
 
 
-def test_without_data_dir_cache_and_system_are_searched(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_without_data_dir_cache_and_system_are_searched(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, small: Callable[[str, int], None]
+) -> None:
+    small("fashion-mnist", 20)
     monkeypatch.setattr(module, "_CACHE", tmp_path / "cache")
     monkeypatch.setattr(module, "_SYSTEM", tmp_path / "system")
     lay_fashion(tmp_path / "system" / "fashion-mnist")
@@ -199,7 +232,7 @@ def test_what_is_nowhere_is_fetched(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         fetched.append(place)
         lay_fashion(place)
 
-    benchmark = module._Benchmark("fashion-mnist", "Fashion-MNIST", 10, read_fashion_mnist, fetch)
+    benchmark = module._Benchmark("fashion-mnist", "Fashion-MNIST", 10, (20, 20), read_fashion_mnist, fetch)
     for _ in range(2):
         assert len(module._benchmark(benchmark, tmp_path, 0).train.images) == 20
     assert fetched == [tmp_path / "fashion-mnist"]
@@ -214,7 +247,8 @@ def write_parquet(place: Path, classes: int, image: bytes | None = None) -> None
         pq.write_table(pa.table({"image": rows, "label": list(range(classes))}), place / f"{part}.parquet")
 
 
-def test_a_benchmark_as_parquet_says_so(tmp_path: Path) -> None:
+def test_a_benchmark_as_parquet_says_so(tmp_path: Path, small: Callable[[str, int], None]) -> None:
+    small("cifar10", 10)
     write_parquet(tmp_path / "cifar10", 10)
     source = load("cifar10", data_dir=tmp_path)
     assert source.description == "CIFAR-10 (JPEG copy)"
@@ -228,7 +262,29 @@ def test_another_dataset_as_parquet_is_not_the_benchmark(tmp_path: Path) -> None
         load("cifar100", data_dir=tmp_path)
 
 
-def test_a_broken_benchmark_as_parquet_names_its_row(tmp_path: Path) -> None:
+@pytest.mark.parametrize("part", ["train", "test"])
+def test_a_part_of_a_benchmark_is_not_the_benchmark(
+    tmp_path: Path, small: Callable[[str, int], None], part: str
+) -> None:
+    small("cifar10", 20)
+    write_parquet(tmp_path, 10)
+    if part == "test":
+        small("cifar10", 10)
+        (tmp_path / "test.parquet").unlink()
+    there = "10 training and 10" if part == "train" else "10 training and 0"
+    expected = "20 and 20" if part == "train" else "10 and 10"
+    with pytest.raises(DataError, match=f"holds {there} test images: expected the {expected} of CIFAR-10, copy all"):
+        load("cifar10", data_dir=tmp_path)
+
+
+def test_files_of_another_number_of_images_are_not_the_benchmark(tmp_path: Path) -> None:
+    lay_fashion(tmp_path)
+    with pytest.raises(DataError, match="holds 20 training and 20 test images: expected the 60,000 and 10,000"):
+        load("fashion-mnist", data_dir=tmp_path)
+
+
+def test_a_broken_benchmark_as_parquet_names_its_row(tmp_path: Path, small: Callable[[str, int], None]) -> None:
+    small("cifar10", 10)
     write_parquet(tmp_path, 10, b"no image")
     with pytest.raises(DataError, match=r"none of the 10 images looked at can be read, .*train\.parquet row 0"):
         load("cifar10", data_dir=tmp_path)

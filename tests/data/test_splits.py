@@ -1,4 +1,5 @@
 import json
+import shutil
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,11 +25,11 @@ def folder(tmp_path: Path) -> Path:
     return lay(tmp_path / "pets", {"ant": 10, "bee": 4, "cat": 2, "dog": 1})
 
 
-def lay(root: Path, counts: dict[str, int]) -> Path:
+def lay(root: Path, counts: dict[str, int], blue: int = 0) -> Path:
     for name, images in counts.items():
         (root / name).mkdir(parents=True)
         for number in range(images):
-            Image.new("RGB", (8, 8), (number, images, 0)).save(root / name / f"{number}.png")
+            Image.new("RGB", (8, 8), (number, images, blue)).save(root / name / f"{number}.png")
     return root
 
 
@@ -162,6 +163,35 @@ def test_skipped_images_are_reported(folder: Path) -> None:
     assert sum(len(split) for split in (dataset.train, dataset.selection, dataset.test)) == 16
 
 
+def contents_of(dataset: Dataset, *splits: Split) -> set[int]:
+    return set(dataset.contents["train"][rows(*splits)].tolist())
+
+
+def test_copies_stay_on_one_side_of_every_division(folder: Path) -> None:
+    for number in range(5):
+        for copy in "ab":
+            with Image.open(folder / "ant" / f"{number}.png") as image:
+                image.save(folder / "ant" / f"{number}{copy}.bmp")  # other bytes, equal pixels
+    shutil.copy(folder / "ant" / "9.png", folder / "bee" / "wrong.png")
+    for seed in range(8):
+        for factor in (None, 4):
+            dataset = prepare(DataConfig(data=str(folder), imbalance_factor=factor), seed)
+            test, selection = contents_of(dataset, dataset.test), contents_of(dataset, dataset.selection)
+            assert test
+            assert selection
+            assert not test & contents_of(dataset, dataset.train, dataset.selection, dataset.leftover)
+            assert not selection & contents_of(dataset, dataset.train, dataset.leftover)
+            assert dataset.notes == ()
+
+
+def test_names_may_be_no_text(folder: Path) -> None:
+    for path in (folder / "ant" / "0.png", folder / "bee"):
+        path.rename(path.with_name(f"{path.stem} caf\udce9{path.suffix}"))
+    dataset = prepare(DataConfig(data=str(folder), memory_cap_mb=0), 0)
+    assert "bee caf\\udce9" in dataset.classes
+    assert sum(dataset.fit.counts) + len(dataset.test) == 17
+
+
 def test_values_are_json_and_complete(digits: Dataset) -> None:
     values = digits.values()
     assert json.loads(json.dumps(values)) == values
@@ -187,14 +217,14 @@ def test_values_are_json_and_complete(digits: Dataset) -> None:
 
 def test_too_few_images_for_a_test_split(tmp_path: Path) -> None:
     lay(tmp_path, {"ant": 2, "bee": 1})
-    with pytest.raises(DataError, match="has no class of at least 3 images: a test split expects one"):
+    with pytest.raises(DataError, match="has no class of at least 3 images that differ: a test split expects one"):
         prepare(DataConfig(data=str(tmp_path)), 0)
 
 
 def test_too_few_images_for_a_selection_split(tmp_path: Path) -> None:
     lay(tmp_path / "train", {"ant": 1, "bee": 1})
     lay(tmp_path / "test", {"ant": 1})
-    with pytest.raises(DataError, match="no class has 2 images: a selection split expects"):
+    with pytest.raises(DataError, match="no class has 2 images that differ: a selection split expects"):
         prepare(DataConfig(data=str(tmp_path)), 0)
 
 

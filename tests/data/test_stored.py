@@ -51,6 +51,19 @@ def test_arrays_open_as_images() -> None:
     assert images.identity() == ImageArrays(pixels.copy(), "another").identity()
 
 
+def test_identity_of_files_follows_their_places_below_what_they_share(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        (tmp_path / "pets" / name / "1.png").write_bytes(b"12")
+        os.utime(tmp_path / "pets" / name / "1.png", (1, 1))
+    paths = [tmp_path / "pets" / name / "1.png" for name in ("cat", "dog")]
+    first = files_identity(paths)
+    assert files_identity(paths[::-1]) != first
+    (tmp_path / "pets").rename(tmp_path / "moved")
+    assert files_identity([tmp_path / "moved" / name / "1.png" for name in ("cat", "dog")]) == first
+    assert files_identity([Path("caf\udce9.png")]) != files_identity([Path("caf\udce8.png")])
+
+
 def test_identity_of_files_follows_name_size_and_time(tmp_path: Path) -> None:
     path = tmp_path / "a.png"
     path.write_bytes(b"1234")

@@ -9,6 +9,7 @@ from tailornas.data.stratified import (
     counts_for_selection,
     counts_for_test,
     draw,
+    draw_apart,
     hold_out,
 )
 from tailornas.errors import DataError
@@ -53,6 +54,36 @@ def test_draw_refuses_more_than_there_is() -> None:
         draw(torch.tensor([0, 1, 1]), (1, 3), seeded())
 
 
+def test_equal_images_are_drawn_together() -> None:
+    # Class 0: a pair, a triple and singles; class 1: three pairs; class 2: copies of one image; 8 has two labels.
+    labels = torch.tensor([0] * 10 + [1] * 6 + [2] * 3 + [3] * 4)
+    contents = torch.tensor([0, 0, 1, 1, 1, 2, 3, 4, 5, 8, 10, 10, 11, 11, 12, 12, 20, 20, 20, 8, 30, 31, 32])
+    for seed in range(30):
+        drawn = draw_apart(labels, (4, 1, 1, 2), contents, seeded(seed))
+        assert not set(contents[drawn].tolist()) & set(contents[complement(drawn, 23)].tolist())
+        # One image of class 1 cannot be had without its copy, and class 2 would have nothing left.
+        assert torch.bincount(labels[drawn], minlength=4).tolist() == [4, 2, 0, 2]
+        assert 8 not in contents[drawn]
+
+
+def test_where_all_images_of_a_class_differ_copies_elsewhere_change_nothing() -> None:
+    labels, contents = torch.arange(3).repeat_interleave(10), torch.arange(30)
+    plain = draw_apart(labels, (3, 4, 2), contents, seeded())
+    assert torch.equal(plain, draw(labels, (3, 4, 2), seeded()))
+    contents[29] = contents[28]
+    assert torch.equal(draw_apart(labels, (3, 4, 2), contents, seeded())[:7], plain[:7])
+
+
+def test_hold_out_keeps_copies_on_one_side() -> None:
+    split = split_of([8, 2])
+    contents = torch.tensor([0, 0, 1, 1, 2, 2, 3, 3, 4, 4])
+    train, selection = hold_out(split, 0.25, contents, seeded())
+    assert selection.counts.counts == (2, 0)
+    assert not set(contents[selection.rows].tolist()) & set(contents[train.rows].tolist())
+    with pytest.raises(DataError, match="no class has 2 images that differ"):
+        hold_out(split, 0.25, torch.arange(2).repeat_interleave(torch.tensor([8, 2])), seeded())
+
+
 def test_complement() -> None:
     assert complement(torch.tensor([3, 0]), 5).tolist() == [1, 2, 4]
     assert complement(torch.tensor([], dtype=torch.int64), 2).tolist() == [0, 1]
@@ -73,9 +104,9 @@ def test_hold_out_divides_every_class(counts: list[int], fraction: float, seed: 
     split = split_of(counts)
     if max(counts) < 2:
         with pytest.raises(DataError, match="no class has 2 images"):
-            hold_out(split, fraction, seeded(seed))
+            hold_out(split, fraction, torch.arange(len(split)), seeded(seed))
         return
-    train, selection = hold_out(split, fraction, seeded(seed))
+    train, selection = hold_out(split, fraction, torch.arange(len(split)), seeded(seed))
     assert type(train) is TrainSplit
     assert type(selection) is SelectionSplit
     assert sorted(train.rows.tolist() + selection.rows.tolist()) == split.rows.tolist()

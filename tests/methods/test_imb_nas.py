@@ -16,11 +16,11 @@ from tailornas.errors import ConfigError, LimitError, TailorNASError
 from tailornas.losses import ScheduleConfig
 from tailornas.methods import METHODS, Context, Settings, SupernetSource, choose_source, imb_nas
 from tailornas.methods.contenders import baseline_network, found_network
-from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan
+from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, TrainPlan, plan_training
 from tailornas.methods.supernet import plan_search
 from tailornas.search import Candidate, Limits, SearchConfig
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, Latency, NASBench201Config, SearchSpace, build_space, count
+from tailornas.spaces import Backbone, DARTSConfig, Latency, NASBench201Config, SearchSpace, build_space, count
 from tailornas.stages import Artifact, Detached, Stage
 from tailornas.training import DeviceConfig, OptimizerConfig, PretrainConfig, TrainConfig, make_fabric
 from tailornas.types import Images
@@ -379,6 +379,17 @@ def test_settings_that_do_not_fit_the_data_are_refused_before_anything_is_comput
     assert run.computed == []
 
 
+def test_an_auxiliary_head_for_other_images_is_refused_before_anything_is_computed(target: Dataset) -> None:
+    """The supernet has none: it is the network that is trained in the end that has it."""
+    space, run = DARTSConfig(channels=4, cells=3, auxiliary=True), MemoryRun()
+    context = context_of(
+        target, run, build_space=lambda classes, rng: build_space(space, classes, rng), build_network=space.network
+    )
+    with pytest.raises(ConfigError, match="images of 32 pixels, 8 after two reductions, and these have 8"):
+        imb_nas(context)
+    assert run.computed == []
+
+
 def test_without_a_time_limit_epochs_are_the_set_or_the_default_ones(target: Dataset) -> None:
     run = MemoryRun()
     assert plan_search(context_of(target, run)) == SearchPlan(1, 1, 2)
@@ -405,6 +416,37 @@ def test_a_time_limit_is_planned_from_what_was_measured(target: Dataset, whole: 
     assert run.until["adapt"] is None  # cut short it would spoil the search
     assert run.until["train"] == training["found_until"]
     assert run.until["baseline"] == training["baseline_until"]
+
+
+def test_a_second_stage_under_a_time_limit_follows_both_trainings_in_time_that_was_set_aside(
+    target: Dataset, whole: MemoryRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else the baseline, which is trained last, would have less time than the network it is compared with."""
+    asked: list[dict[str, Any]] = []
+
+    def plan(limit: float, elapsed: float, **values: Any) -> TrainPlan:
+        asked.append(values)
+        return plan_training(limit, elapsed, **values)
+
+    monkeypatch.setattr("tailornas.methods.final.plan_within", plan)
+    run = MemoryRun({name: whole.results[name] for name in STAGES[:3]})
+    settings = with_settings("train", second_stage={"name": "crt", "epochs": 2})
+    imb_nas(context_of(target, run, time_limit=60.0, **settings))
+    last = ["plan-training", "train", "baseline", "train-head", "baseline-head", "evaluate"]
+    assert run.computed == ["plan", *last]
+    seconds = asked[0]["heads_seconds"]
+    assert seconds > 0
+    assert run.until["baseline"] == pytest.approx(0.96 * 60 - seconds)
+    assert run.until["train-head"] is run.until["baseline-head"] is None
+    assert run.notes[-1].endswith(f" of each of both networks, and {seconds:.0f} s for their second stages.")
+    for name in ("train", "baseline"):  # what was measured was thrown away
+        assert equal(run.results[name].tensors, whole.results[name].tensors)
+        head = run.results[f"{name}-head"].tensors
+        assert not torch.equal(head["head.weight"], run.results[name].tensors["head.weight"])
+
+    again = MemoryRun(run.results)
+    imb_nas(context_of(target, again, time_limit=60.0, **with_settings("train", second_stage={"name": "crt"})))
+    assert again.inputs["plan-training"] != run.inputs["plan-training"]
 
 
 def test_a_time_limit_that_is_too_short(target: Dataset) -> None:
@@ -455,6 +497,8 @@ def test_the_source_of_the_supernet(target: Dataset) -> None:
     named = choose_source(target, plain)
     assert isinstance(named, SupernetSource)
     assert len(named.train) == len(plain.train) + len(plain.selection)
+    # Rows of a part of its own are those of another collection.
+    assert choose_source(target, replace(plain, own_selection=True)).train is plain.train
     assert named.sampler == "instance"
     assert choose_source(plain, target).sampler == "class_balanced"
     assert len({source.fingerprint for source in (leftover, itself, named)}) == 3

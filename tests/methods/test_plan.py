@@ -243,9 +243,19 @@ def test_a_plan_by_hand() -> None:
     assert (training.found_rate, training.baseline_rate) == (250, 500)
 
 
-def test_the_final_training_is_at_least_one_epoch() -> None:
+def test_the_second_stages_of_both_networks_are_set_aside() -> None:
+    training = plan_training(100, 49, fixed=None, images=500, found_rate=250, baseline_rate=500, heads_seconds=11)
+    assert training.epochs == 10  # 30 s for epochs of 3 s
+    assert training.found_until == pytest.approx(49 + (96 - 11 - 49) * 2 / 3)
+    assert training.baseline_until == pytest.approx(96 - 11)
+
+
+@pytest.mark.parametrize("heads_seconds", [0.0, 60.0])
+def test_the_final_training_is_at_least_one_epoch(heads_seconds: float) -> None:
     """By then a network has been found: one epoch too late is better than none."""
-    training = plan_training(100, 99, fixed=None, images=500, found_rate=250, baseline_rate=500)
+    training = plan_training(
+        100, 99, fixed=None, images=500, found_rate=250, baseline_rate=500, heads_seconds=heads_seconds
+    )
     assert training.epochs == 1
 
 
@@ -260,7 +270,7 @@ def test_measurements_take_little_of_the_limit() -> None:
     assert measuring_seconds(100) == pytest.approx(1.5)
     assert measuring_seconds(math.inf) == 8.0
     for limit in (1.0, 60.0, 3600.0, 1e6):
-        assert 0 < 4 * measuring_seconds(limit) < 0.1 * limit
+        assert 0 < 6 * measuring_seconds(limit) < 0.1 * limit
 
 
 def test_defaults_are_within_what_ever_pays() -> None:

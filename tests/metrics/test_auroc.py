@@ -1,3 +1,5 @@
+import tracemalloc
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -21,6 +23,16 @@ def test_ties_count_half() -> None:
 def test_classes_without_images_are_left_out() -> None:
     scores = torch.tensor([[0.8, 0.1, 0.1], [0.1, 0.8, 0.1]])
     assert auroc(scores, torch.tensor([0, 1])) == 1
+
+
+def test_the_scores_are_not_copied_as_a_whole() -> None:
+    scores = torch.rand((300, 400), generator=torch.Generator().manual_seed(0))
+    targets = torch.arange(300) % 3
+    tracemalloc.start()
+    auroc(scores, targets)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < scores.nbytes / 4
 
 
 def test_one_class_has_no_rest() -> None:

@@ -10,10 +10,18 @@ import sys
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 
 from support.processes import Commands, results_of, values, written_at
+from tailornas.config import SourceConfig
+from tailornas.data import DataConfig, prepare
+from tailornas.errors import ConfigError
+from tailornas.pipeline import search as module
+from tailornas.runs import make_console
 from tailornas.runs.files import read_tensors
 
+QUIET = make_console({}, quiet=True)
 STAGES = ["pretrain", "adapt", "search", "train", "baseline", "evaluate"]
 OPTIONS = [
     "--imbalance-factor=50",
@@ -39,6 +47,36 @@ def whole(commands: Commands, tmp_path_factory: pytest.TempPathFactory) -> Path:
     assert (done.returncode, done.stderr) == (0, "")
     (folder / "stdout").write_text(done.stdout)
     return folder
+
+
+@pytest.mark.parametrize("other", ["pets/", "./pets", "../{here}/pets", "{folder}/pets", "link"])
+def test_a_source_is_the_target_however_its_path_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, other: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("link").symlink_to("pets")
+    source = SourceConfig(data=other.format(here=tmp_path.name, folder=tmp_path))
+    with pytest.raises(ConfigError, match=r"source and target are both .* and would share images"):
+        module._named_source(source, DataConfig(data="pets"), prepare(DataConfig(), 0), 0, QUIET)
+
+
+def test_a_benchmark_is_the_target_wherever_its_files_lie() -> None:
+    source, target = SourceConfig(data="cifar10", data_dir=Path("/a")), DataConfig(data="cifar10", data_dir=Path("/b"))
+    with pytest.raises(ConfigError, match="source and target are both 'cifar10'"):
+        module._named_source(source, target, prepare(DataConfig(), 0), 0, QUIET)
+
+
+def test_images_that_judge_the_target_are_left_out_of_a_named_source(tmp_path: Path) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(20):
+            Image.new("RGB", (8, 8), (number, len(name), ord(name[0]))).save(tmp_path / "pets" / name / f"{number}.png")
+    shutil.copytree(tmp_path / "pets", tmp_path / "copy")
+    target = prepare(DataConfig(data=str(tmp_path / "pets")), 0)
+    named = module._named_source(SourceConfig(data=str(tmp_path / "copy")), DataConfig(data="pets"), target, 1, QUIET)
+    assert named is not None
+    judged = {*target.contents["train"][torch.cat([target.selection.rows, target.test.rows])].tolist()}
+    assert not judged & {*named.contents["train"][named.fit.rows].tolist()}
 
 
 def test_a_run_leaves_these_files(whole: Path) -> None:

@@ -1,11 +1,13 @@
 """``tailornas train`` in real processes, really killed: started again, it ends with the bits of one that never was."""
 
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 import torch
+from PIL import Image
 
 from support.processes import Commands, results_of, values
 from tailornas.runs.files import read_tensors
@@ -62,6 +64,30 @@ def test_it_prints_its_result(whole: Path) -> None:
     assert f"{metrics['balanced_accuracy']:.1%}" in output
     assert metrics["balanced_accuracy"] > 0.15
     assert (whole / "stderr").read_text() == ""
+
+
+def test_names_that_are_no_text_and_what_was_passed_over(commands: Commands, tmp_path: Path) -> None:
+    for label, name in enumerate(("cat", "caf\udce9")):
+        (tmp_path / "pets" / name).mkdir(parents=True)
+        for number in range(8):
+            Image.new("RGB", (8, 8), (number, label, 0)).save(tmp_path / "pets" / name / f"\udce9{number}.png")
+    (tmp_path / "pets" / "cat" / "1.heic").touch()
+    (tmp_path / "pets" / "cat" / "\udce9.png").touch()
+    options = [
+        "--data=pets",
+        "--skip-bad",
+        "--set=data.memory_cap_mb=0",
+        "--backbone=resnet8",
+        "--epochs=1",
+        "--loss=ce",
+    ]
+    commands.run(tmp_path, "train", "--out=run", *options)
+    assert re.search(r"^images +done in .* 17/17 images", (tmp_path / "stdout").read_text(), re.MULTILINE)
+    note = "Files passed over, because their names are not those of images: 1 ending in .heic."
+    page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    assert note in (tmp_path / "stdout").read_text()
+    assert note in page
+    assert "\\udce9.png" in page
 
 
 def test_the_second_stage_moves_the_head_alone(whole: Path) -> None:

@@ -12,7 +12,7 @@ import torch
 from PIL import Image
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tailornas.data import DataConfig, inspect
+from tailornas.data import DataConfig, inspect, read
 from tailornas.data.stored import ImageArrays, ImageFiles, StoredSource, StoredSplit
 from tailornas.report import data_page
 from tailornas.report.data_page import render_data, sample_classes
@@ -122,6 +122,18 @@ def test_long_lists_say_how_many_more_there_are(monkeypatch: pytest.MonkeyPatch,
     rest = without_code(page_of(StoredSource(StoredSplit(ImageFiles(paths), labels), None, ("a", "b"), "pets")))
     assert rest.count("missing: no such file") == 2
     assert "And 5 more" in rest
+
+
+def test_a_group_of_many_copies_is_shortened(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(data_page, "COPIES", 3)
+    for number in range(9):
+        (tmp_path / "ab"[number % 2]).mkdir(exist_ok=True)
+        Image.new("RGB", (8, 8), "red").save(tmp_path / "ab"[number % 2] / f"{number}.png")
+    Path(tmp_path / "a" / "0.heic").touch()
+    rest = without_code(page_of(read(tmp_path)))
+    assert rest.count(f'<th scope="row" class="path">{tmp_path}') == 3
+    assert "and 6 more, which the JSON output lists" in rest
+    assert re.search(r'id="passed-over".*\.heic</th><td>1</td><td>a 1</td>', rest, re.DOTALL)
 
 
 @pytest.fixture(scope="module")

@@ -98,6 +98,21 @@ def test_everything_broken_is_listed_with_its_reason(tmp_path: Path) -> None:
         "1 image is there under several labels, of which at most one is right.",
         "1 image is there more than once in a class.",
     ]
+    assert values["passed_over"] == {}
+
+
+def test_copies_that_a_run_divides_by_itself(tmp_path: Path) -> None:
+    root = lay(tmp_path / "pets", {"cat": 9, "dog": 9})
+    shutil.copy(root / "cat" / "001.png", root / "cat" / "other.png")
+    shutil.copy(root / "cat" / "002.png", root / "dog" / "other.png")
+    (root / "cat" / "a.HEIC").touch()
+    values = tell(root)
+    assert values["passed_over"] == {".heic": {"cat": 1}}
+    assert values["warnings"] == [
+        "1 image is there under several labels, of which at most one is right; a run tests on none of them.",
+        "1 image is there more than once in a class; a run tests on all copies of one or on none.",
+        "Files passed over, because their names are not those of images: 1 ending in .heic.",
+    ]
 
 
 def test_classes_that_no_split_can_serve(tmp_path: Path) -> None:

@@ -207,11 +207,31 @@ def test_auxiliary_head() -> None:
     loss = logits.sum() + auxiliary.square().sum()
     torch.autograd.backward(loss)
     assert all(p.grad is not None for p in network.parameters())
-    with pytest.raises(ConfigError, match=r"images of 32 pixels.* have 4 x 4; build the network with auxiliary=False"):
+    with pytest.raises(ConfigError, match=r"images of 32 pixels, .* and these have 16: leave auxiliary out of the sp"):
         network.forward_with_auxiliary(images(16))
     assert network(images(16)).shape == (3, 5)
     with pytest.raises(ConfigError, match="no auxiliary head"):
         small(GENOTYPES["DARTS_V2"]).forward_with_auxiliary(images(32))
+
+
+@pytest.mark.parametrize(("size", "fits"), [(28, False), (29, True), (32, True), (33, False)])
+def test_images_that_an_auxiliary_head_can_be_trained_with(size: int, fits: bool) -> None:
+    network = darts_network(GENOTYPES["DARTS_V2"], generator=generator(), channels=4, cells=3, auxiliary=True)
+    small(GENOTYPES["DARTS_V2"]).check_image_size(size)
+    if fits:
+        network.check_image_size(size)
+        assert network.forward_with_auxiliary(images(size))[1].shape == (3, 10)
+    else:
+        with pytest.raises(ConfigError, match=f"these have {size}"):
+            network.check_image_size(size)
+
+
+def test_the_auxiliary_head_computes_in_float32_too() -> None:
+    """In bfloat16 logits would tie, and a tie goes to the largest class."""
+    network = darts_network(GENOTYPES["DARTS_V2"], generator=generator(), channels=4, cells=3, auxiliary=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        logits, auxiliary = network.forward_with_auxiliary(images(32))
+    assert logits.dtype == auxiliary.dtype == torch.float32
 
 
 def test_drop_path_is_drawn_image_by_image_from_its_generator_in_training_only() -> None:

@@ -62,3 +62,14 @@ def test_threads() -> None:
 def test_impossible_settings(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         DeviceConfig.model_validate(wrong)
+
+
+def test_several_processes_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORLD_SIZE", "1")  # torchrun --nproc-per-node 1
+    make_fabric(DeviceConfig(accelerator="cpu"))
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    with pytest.raises(
+        ConfigError, match=r"has started 2 processes \(WORLD_SIZE\) and a job runs in one, on one dev"
+    ) as e:
+        make_fabric(DeviceConfig(accelerator="cpu"))
+    assert "\n" not in str(e.value)

@@ -103,6 +103,18 @@ def test_batch_statistics_normalize_by_the_batch_and_are_not_kept(digits: Datase
     assert [norm.track_running_stats for norm in network.modules() if isinstance(norm, nn.BatchNorm2d)] == [True, True]
 
 
+def test_recalibration_draws_nothing_and_its_statistics_are_those_of_predictions(digits: Dataset) -> None:
+    network = nn.Sequential(nn.Dropout(0.5), nn.BatchNorm2d(3))
+    state = torch.random.get_rng_state()
+    recalibrate(FP32, network, batches(digits, 64, size=64))
+    assert torch.equal(torch.random.get_rng_state(), state)
+    images, _ = next(batches(digits, 64, size=64))
+    norm = network[1]
+    assert isinstance(norm, nn.BatchNorm2d)
+    assert norm.running_mean is not None
+    torch.testing.assert_close(norm.running_mean.double(), statistics(images)[0], rtol=1e-4, atol=1e-4)
+
+
 def test_a_network_without_batch_norm(digits: Dataset) -> None:
     recalibrate(FP32, nn.Sequential(nn.Flatten(), nn.Linear(192, 10)), batches(digits))
 

@@ -99,9 +99,15 @@ def cross_entropy(network: nn.Module) -> Step:
 
 
 def fitted(
-    network: nn.Module, batches: Batches, stage: MemoryStage, step: Step | None = None, epochs: int = EPOCHS
+    network: nn.Module,
+    batches: Batches,
+    stage: MemoryStage,
+    step: Step | None = None,
+    epochs: int = EPOCHS,
+    seed: int = 0,
 ) -> Fitted:
-    return fit(FP32, network, step or cross_entropy(network), batches, epochs=epochs, optimizer=OPTIMIZER, stage=stage)
+    step = step or cross_entropy(network)
+    return fit(FP32, network, step, batches, epochs=epochs, optimizer=OPTIMIZER, seed=seed, stage=stage)
 
 
 def same(one: Any, other: Any) -> bool:
@@ -357,7 +363,7 @@ def fit_numbers(
     module: nn.Module, loss: Callable[[], Tensor], optimizer: OptimizerConfig, steps: int = 1, epochs: int = 1
 ) -> MemoryStage:
     stage = MemoryStage()
-    fit(FP32, module, lambda x, y, at: loss(), Numbers(steps), epochs=epochs, optimizer=optimizer, stage=stage)
+    fit(FP32, module, lambda x, y, at: loss(), Numbers(steps), epochs=epochs, optimizer=optimizer, seed=0, stage=stage)
     return stage
 
 
@@ -417,7 +423,7 @@ def test_steps_run_under_the_configured_precision() -> None:
         return F.cross_entropy(output, labels)
 
     for fabric in (FP32, BF16):
-        fit(fabric, module, step, Numbers(1), epochs=1, optimizer=OptimizerConfig(), stage=MemoryStage())
+        fit(fabric, module, step, Numbers(1), epochs=1, optimizer=OptimizerConfig(), seed=0, stage=MemoryStage())
     assert kinds == [torch.float32, torch.bfloat16]
     assert module.weight.dtype == torch.float32
 
@@ -547,3 +553,43 @@ def test_decays_and_settings_that_do_not_belong_together(settings: dict[str, Any
 def test_impossible_decays(settings: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match="decay" if settings["decay"] == "exp" else "gamma"):
         OptimizerConfig.model_validate(settings)
+
+
+def with_dropout() -> nn.Module:
+    return nn.Sequential(nn.Dropout(0.3), small_network())
+
+
+def test_modules_that_draw_from_the_global_generator_resume_with_the_same_bits(batches: Batches) -> None:
+    """Dropout, as timm's networks and users' own have it; the process that goes on has drawn other numbers before."""
+    whole, network, stage = with_dropout(), with_dropout(), MemoryStage()
+    fitted(whole, batches, MemoryStage(), epochs=2)
+
+    def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
+        if at.step == len(batches) + 3:
+            raise InterruptionError
+        return F.cross_entropy(network(images), labels)
+
+    with pytest.raises(InterruptionError):
+        fitted(network, batches, stage, step, epochs=2)
+    network = with_dropout()
+    torch.rand(7)
+    fitted(network, batches, stage, epochs=2)
+    assert same(network.state_dict(), whole.state_dict())
+
+
+def test_what_modules_draw_comes_from_the_seed_and_changes_from_epoch_to_epoch() -> None:
+    def masks(seed: int) -> list[Tensor]:
+        module, dropout, seen = one_weight(1.0), nn.Dropout(0.5), []
+
+        def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
+            seen.append(dropout(torch.ones(64)))
+            return (module.weight + module.bias).sum()
+
+        state = torch.random.get_rng_state()
+        fit(FP32, module, step, Numbers(2), epochs=2, optimizer=OPTIMIZER, seed=seed, stage=MemoryStage())
+        assert torch.equal(torch.random.get_rng_state(), state)
+        return seen
+
+    first, again, other = masks(0), masks(0), masks(1)
+    assert same(first, again)
+    assert len({tuple(mask.tolist()) for mask in first + other}) == 8

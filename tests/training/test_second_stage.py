@@ -2,6 +2,7 @@
 
 import copy
 import math
+import weakref
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -143,6 +144,25 @@ def test_nearest_class_means_need_an_image_of_every_class() -> None:
     batches = [(colours([1.0, 0.0, 0.0]), torch.tensor([0]))]
     with pytest.raises(DataError, match="images of each of 2 classes"):
         second_stage(FABRIC, network, Never(), batches, COUNTS, settings, seed=0, stage=Detached())
+
+
+def test_nearest_class_means_keep_no_features(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of all images of a large dataset would not fit into a device's memory."""
+    alive: list[weakref.ref[Tensor]] = []
+    features = Colours.features
+
+    def watched(network: Colours, x: Tensor) -> Tensor:
+        assert len([ref for ref in alive if ref() is not None]) <= 1
+        output = features(network, x)
+        alive.append(weakref.ref(output))
+        return output
+
+    monkeypatch.setattr(Colours, "features", watched)
+    network, settings = replaced(name="ncm"), SecondStageConfig(name="ncm")
+    batches = [(colours([1.0, 0.0, 0.0], [0.0, 4.0, 0.0]), torch.tensor([0, 1]))] * 5
+    second_stage(FABRIC, network, Never(), batches, COUNTS, settings, seed=0, stage=Detached())
+    assert len(alive) == 5
+    assert network.head.get_parameter("weight").tolist() == [[1.0, 0.0, 0.0], [0.0, 4.0, 0.0]]
 
 
 def test_a_new_head_comes_from_the_seed_and_belongs_to_its_loss() -> None:

@@ -1,4 +1,5 @@
 import copy
+from collections.abc import Iterator
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -23,6 +24,9 @@ from tailornas.losses import (
 )
 from tailornas.metrics import class_recalls, confusion
 from tailornas.seeding import generator
+from tailornas.spaces import DARTSNetwork
+from tailornas.spaces.darts_network import darts_network
+from tailornas.spaces.genotypes import GENOTYPES
 from tailornas.stages import Detached, Stage
 from tailornas.training import (
     DeviceConfig,
@@ -387,3 +391,94 @@ def test_counts_of_other_classes_than_the_network_has(batches: Batches, digits: 
     loss = build_loss("ldam", ClassCounts((5, 3, 1)))
     with pytest.raises(DataError, match="the counts of 3 classes and training has 10: build it from"):
         trained(small_network("cosine"), batches, digits, loss, TrainConfig(), epochs=1)
+
+
+class Noise:
+    """Two batches an epoch of images that an auxiliary head can see."""
+
+    def __len__(self) -> int:
+        return 2
+
+    def epoch(self, index: int, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for step in range(2):
+            rng = generator(0, index, step)
+            yield torch.randn(4, 3, 32, 32, generator=rng), torch.randint(3, (4,), generator=rng)
+
+
+def cells(auxiliary: bool = False) -> DARTSNetwork:
+    rng = generator(0, "network")
+    network = darts_network(GENOTYPES["DARTS_V2"], generator=rng, channels=2, cells=3, classes=3, auxiliary=auxiliary)
+    network.head = build_head("cosine", network.feature_dim, 3, rng)
+    if network.auxiliary is not None:
+        network.auxiliary.head = build_head("cosine", network.auxiliary.feature_dim, 3, rng)
+    return network
+
+
+def trained_cells(network: DARTSNetwork, stage: Stage | None = None, seed: int = 0, **settings: Any) -> Fitted:
+    counts = ClassCounts((9, 5, 2))
+    config = TrainConfig(schedule=ScheduleConfig(), optimizer=OptimizerConfig(learning_rate=1e-4), **settings)
+    loss = build_loss("ldam", counts)
+    return train(FABRIC, network, Noise(), loss, counts, config, epochs=2, seed=seed, stage=stage or Detached())
+
+
+def test_dropped_paths_grow_with_training_and_resume_with_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    shares: list[float] = []
+    drop_path = DARTSNetwork.drop_path
+
+    def record(network: DARTSNetwork, probability: float, generator: torch.Generator | None = None) -> None:
+        shares.append(probability)
+        drop_path(network, probability, generator)
+
+    monkeypatch.setattr(DARTSNetwork, "drop_path", record)
+    stage = create_autospec(Stage, instance=True)
+    stage.restore.return_value = None
+    stage.overdue.return_value = False
+    whole = cells()
+    shares.clear()
+    trained_cells(whole, stage, drop_path=0.6)
+    assert shares == pytest.approx([0.0, 0.15, 0.3, 0.45])
+
+    def keep_and_interrupt(state: dict[str, Any]) -> None:
+        stage.restore.return_value = copy.deepcopy(state)
+        raise KeyboardInterrupt
+
+    stage.save.side_effect = keep_and_interrupt
+    with pytest.raises(KeyboardInterrupt):
+        trained_cells(cells(), stage, drop_path=0.6)
+    stage.save.side_effect = None
+    resumed, other, undropped = cells(), cells(), cells()
+    trained_cells(resumed, stage, drop_path=0.6)
+    trained_cells(other, drop_path=0.6, seed=1)
+    trained_cells(undropped)
+    weights, *others = (network.get_parameter("stem.0.weight") for network in (resumed, other, undropped))
+    assert all(torch.equal(tensor, resumed.state_dict()[key]) for key, tensor in whole.state_dict().items())
+    assert not any(torch.equal(weights, weight) for weight in others)
+
+
+def test_what_is_drawn_for_every_edge_and_every_logit_is_drawn_on_the_device(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Copied to it, it would make a GPU wait in every step."""
+    asked: dict[str, Any] = {}
+
+    def record(seed: int, *position: str | int, device: Any = None) -> torch.Generator:
+        asked[str(position[0])] = device
+        return generator(seed, *position)
+
+    monkeypatch.setattr("tailornas.training.standalone.generator", record)
+    trained_cells(cells(), drop_path=0.6)
+    assert asked["loss"] == asked["drop path"] == FABRIC.device
+    assert asked["mix"] is None  # its proportion is a number on the CPU
+
+
+def test_the_auxiliary_head_counts_by_its_weight_under_the_same_loss() -> None:
+    """At a learning rate at which nothing moves, the mean of two steps is that of two losses of the first network."""
+    loss, network = build_loss("ldam", ClassCounts((9, 5, 2))), cells(auxiliary=True)
+    values = []
+    for images, labels in Noise().epoch(1, 2):
+        main, auxiliary = network.forward_with_auxiliary(images)
+        assert max(main.abs().max(), auxiliary.abs().max()) <= 1  # the cosines that this loss expects
+        values.append((loss(main, labels).item(), loss(auxiliary, labels).item()))
+    main_loss, auxiliary_loss = (sum(column) / 2 for column in zip(*values, strict=True))
+    assert auxiliary_loss > 0
+    for weight in (0.0, 0.4):
+        fitted = trained_cells(cells(auxiliary=True), auxiliary=weight)
+        assert fitted.loss == pytest.approx(main_loss + weight * auxiliary_loss, rel=2e-3)

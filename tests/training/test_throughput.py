@@ -52,7 +52,7 @@ def test_the_training_loop_can_be_measured() -> None:
             steps.append(at)
             return F.cross_entropy(layer(images), labels)
 
-        return fit(FABRIC, layer, step, batches, epochs=1, optimizer=OptimizerConfig(), stage=Detached())
+        return fit(FABRIC, layer, step, batches, epochs=1, optimizer=OptimizerConfig(), seed=0, stage=Detached())
 
     assert images_per_second(training, Ten(), 0.0) > 0
     assert len(steps) == 4

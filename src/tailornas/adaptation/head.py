@@ -24,6 +24,7 @@ from tailornas.training import (
     fit,
     new_head,
 )
+from tailornas.training.objective import CLASS_WEIGHTS, LOSS, LOSS_SETTINGS, SAMPLER
 from tailornas.types import ClassCounts
 
 __all__ = ["HeadConfig", "adapt_head"]
@@ -41,13 +42,11 @@ class HeadConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else 20")
-    batch_size: int = Field(128, ge=2)
-    loss: LossName = Field("cross_entropy", description="loss, by name")
-    loss_settings: dict[str, float | str] = Field({}, description="settings of the loss, by name")
-    class_weights: Weighting | None = Field(
-        "effective", description="auto, effective, inverse, smoothed, or one number a class; none: all 1"
-    )
-    sampler: str = Field("instance", description="order of an epoch, by name")
+    batch_size: int = Field(128, ge=2, description="images a step")
+    loss: LossName = Field("cross_entropy", description=LOSS)
+    loss_settings: dict[str, float | str] = Field({}, description=LOSS_SETTINGS)
+    class_weights: Weighting | None = Field("effective", description=f"{CLASS_WEIGHTS}; none: all 1")
+    sampler: str = Field("instance", description=SAMPLER)
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=5e-4)
 
     @model_validator(mode="after")
@@ -93,7 +92,7 @@ def adapt_head(
     )
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
-        loss.generator = generator(seed, "adapt", "loss", at.step)
+        loss.generator = generator(seed, "adapt", "loss", at.step, device=fabric.device)
         architecture = space.simplify(space.sample(generator(seed, "adapt", "path", at.step)))
         with space.activate(architecture):
             with torch.inference_mode():
@@ -104,5 +103,13 @@ def adapt_head(
     key = "adapt.optimizer.learning_rate"
     with batch_statistics(network):
         return fit(
-            fabric, network.head, step, batches, epochs=epochs, optimizer=settings.optimizer, stage=stage, key=key
+            fabric,
+            network.head,
+            step,
+            batches,
+            epochs=epochs,
+            optimizer=settings.optimizer,
+            seed=seed,
+            stage=stage,
+            key=key,
         )

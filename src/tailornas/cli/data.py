@@ -126,6 +126,9 @@ def _tell(console: "Console", values: "DataValues") -> None:
             for duplicate in values["duplicates"]
         ]
         console.table("Equal images", ("within", "images"), _shortened(rows))
+    if values["passed_over"]:
+        endings = [_passed_over(ending, by_class) for ending, by_class in values["passed_over"].items()]
+        console.table("Files passed over", ("ending", "files", "by class"), endings)
     for sentence in values["warnings"]:
         console.note(f"! {_plain(sentence)}")
     for sentence in values["advice"]:
@@ -193,6 +196,12 @@ def _range(pixels: "SizeValues") -> str:
     if pixels["min"] == pixels["max"]:
         return f"{pixels['min']} pixels"
     return f"{pixels['min']} to {pixels['max']} pixels, median {pixels['median']:g}"
+
+
+def _passed_over(ending: str, by_class: dict[str, int]) -> tuple[str, str, str]:
+    listed = [f"{_plain(name)} {files:,}" for name, files in by_class.items()]
+    more = [f"... {len(listed) - _LISTED:,} more"] if len(listed) > _LISTED else []
+    return _plain(ending) or "none", _count(sum(by_class.values())), ", ".join([*listed[:_LISTED], *more])
 
 
 def _shortened(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:

@@ -1,15 +1,17 @@
 """Images and labels: from where they lie to the batches of a long-tailed split."""
 
+from tailornas.data.apart import apart_from
 from tailornas.data.augment import AugmentConfig, crop_and_flip, cutout, normalize
 from tailornas.data.balanced import BalancedSource, balanced_source
 from tailornas.data.batches import Batches, ordered
 from tailornas.data.decode import decode_image
 from tailornas.data.images import MemoryImages, StreamedImages
-from tailornas.data.inspection import Duplicate, Inspection, Part, PartName, gini, inspect
+from tailornas.data.inspection import Duplicate, Inspection, Part, gini, inspect
+from tailornas.data.notes import passed_over_note
 from tailornas.data.profiles import Profile, class_counts
 from tailornas.data.sampling import SAMPLERS, Sampler, shard
 from tailornas.data.scan import Problem, Scan, scan
-from tailornas.data.sources import SOURCES, Source, load, read
+from tailornas.data.sources import SOURCES, PartName, Source, load, read
 from tailornas.data.splits import DataConfig, Dataset, divide, pixel_statistics, prepare
 from tailornas.data.stratified import draw, hold_out
 
@@ -32,6 +34,7 @@ __all__ = [
     "Scan",
     "Source",
     "StreamedImages",
+    "apart_from",
     "balanced_source",
     "class_counts",
     "crop_and_flip",
@@ -45,6 +48,7 @@ __all__ = [
     "load",
     "normalize",
     "ordered",
+    "passed_over_note",
     "pixel_statistics",
     "prepare",
     "read",

@@ -1,20 +1,40 @@
 """From any stored image to RGB pixels of one square size: the one conversion and the one resize."""
 
+import warnings
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageOps, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError
 
 from tailornas.errors import DataError
 
 __all__ = ["decode_image", "decoding_problem", "to_rgb", "to_square"]
 
+# Pillow warns of oddities (metadata, palettes, great size) that keep no image from being decoded. The whole process
+# is told to pass them over, because images are decoded in threads, in which warnings cannot be set aside for a while.
+warnings.filterwarnings("ignore", module=r"PIL\.")
+
+_ORIENTATION = 0x0112  # the EXIF tag
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes an image of each EXIF orientation but 1, which is upright, upright."""
+
 
 def decode_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
     """Decodes an opened image.
 
-    The EXIF orientation is applied, then :func:`to_rgb`, then :func:`to_square`. Of an image with several
-    frames the first is read. Colour profiles are not applied. A JPEG of more than twice the wanted size is
-    reduced by its decoder (a power of two, never below twice ``size``), which is several times as fast.
+    The EXIF orientation is applied (one that is unknown or cannot be read counts as upright), then
+    :func:`to_rgb`, then :func:`to_square`. Of an image with several frames the first is read. Colour profiles
+    are not applied. A JPEG of more than twice the wanted size is reduced by its decoder (a power of two, never
+    below twice ``size``), which is several times as fast.
 
     Returns:
         uint8 ``(3, size, size)``.
@@ -23,7 +43,9 @@ def decode_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
         DataError: the image's pixels have no defined 8-bit form; see :func:`to_rgb`.
     """
     image.draft(None, (2 * size, 2 * size))
-    ImageOps.exif_transpose(image, in_place=True)
+    image.load()  # before the tags are read: a PNG's may lie behind its pixels, and TIFF applies its own
+    upright = _UPRIGHT.get(_orientation(image))
+    image = image if upright is None else image.transpose(upright)
     return np.asarray(to_square(to_rgb(image), size)).transpose(2, 0, 1)
 
 
@@ -32,6 +54,14 @@ def decoding_problem(problem: Exception) -> str:
     if isinstance(problem, UnidentifiedImageError):
         return "not an image format that Pillow reads"
     return " ".join(str(problem).split())
+
+
+def _orientation(image: Image.Image) -> Any:
+    # Not Pillow's exif_transpose, which writes all tags anew and so fails at any that is odd.
+    try:
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:  # damaged metadata can make its reader raise anything, and the pixels are still good
+        return 1
 
 
 def to_rgb(image: Image.Image) -> Image.Image:

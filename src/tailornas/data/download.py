@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from http.client import HTTPException
 from pathlib import Path
+from uuid import uuid4
 
 from tailornas.errors import DataError
 
@@ -28,6 +29,8 @@ def download_cifar100(folder: Path) -> None:
 def download_fashion_mnist(folder: Path) -> None:
     """Fetches the four compressed IDX files of Fashion-MNIST (31 MB) into ``folder``.
 
+    Several processes may do so at once; a file that fails here but was finished by another meanwhile is used.
+
     Raises:
         DataError: a file cannot be fetched, or does not have its checksum, or cannot be written.
     """
@@ -42,7 +45,7 @@ def _download(folder: Path, files: Sequence[tuple[str, str, str]]) -> None:
 
     made = [place for place in (folder, *folder.parents) if not place.exists()]
     for url, name, md5 in files:
-        part = folder / f"{name}.part"
+        part = folder / f"{name}.{uuid4().hex}.part"  # of this process alone: another may be fetching the same
         try:
             if not (folder / name).exists():
                 # On standard error, where torchvision shows how far it is: what is asked for may be read by a program.
@@ -54,6 +57,8 @@ def _download(folder: Path, files: Sequence[tuple[str, str, str]]) -> None:
                 part.unlink(missing_ok=True)
                 for place in made:
                     place.rmdir()
+            if isinstance(problem, Exception) and (folder / name).exists():
+                continue
             if not isinstance(problem, OSError | RuntimeError | HTTPException):
                 raise
             raise DataError(

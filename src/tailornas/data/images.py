@@ -1,6 +1,7 @@
 """Decoded images: all in memory, or decoded on demand."""
 
 import hashlib
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import final
 
@@ -13,7 +14,7 @@ from tailornas.data.decode import decode_image, decoding_problem
 from tailornas.data.stored import StoredImages
 from tailornas.errors import DataError
 
-__all__ = ["MemoryImages", "StreamedImages", "decoded_bytes", "load_images"]
+__all__ = ["MemoryImages", "StreamedImages", "content_number", "decoded_bytes", "load_images"]
 
 _CHUNK = 64  # images a thread decodes before it takes new work
 
@@ -104,9 +105,20 @@ def decoded_bytes(images: int, size: int) -> int:
     return images * 3 * size * size
 
 
+def content_number(pixels: NDArray[np.uint8]) -> int:
+    """A number of 64 bits that equal pixels share, and other pixels by a chance of 1 in 10^19 only."""
+    digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8).digest()
+    return int.from_bytes(digest, "little", signed=True)
+
+
 def load_images(
-    stored: StoredImages, size: int, *, stream: bool, skip_bad: bool
-) -> tuple[MemoryImages | StreamedImages, Tensor, tuple[str, ...]]:
+    stored: StoredImages,
+    size: int,
+    *,
+    stream: bool,
+    skip_bad: bool,
+    progress: Callable[[int], None] = lambda done: None,
+) -> tuple[MemoryImages | StreamedImages, Tensor, Tensor, tuple[str, ...]]:
     """Decodes every image once, to keep it or, when streaming, to know that it can be decoded.
 
     Args:
@@ -114,36 +126,44 @@ def load_images(
         size: height and width to decode them to.
         stream: decode again on demand instead of keeping the pixels.
         skip_bad: leave out images that cannot be decoded instead of refusing the collection.
+        progress: told how many images are decoded, every few images.
 
     Returns:
-        The images; the rows that can be used, int64 ascending; and the names of the images left out.
+        The images; the rows that can be used, int64 ascending; the :func:`content_number` of every row, int64
+        ``(images,)``, of which that of a row left out means nothing; and the names of the images left out.
 
     Raises:
         DataError: an image cannot be decoded and ``skip_bad`` is off.
     """
     pixels = torch.empty((0 if stream else len(stored), 3, size, size), dtype=torch.uint8)
     into = pixels.numpy()
+    contents = torch.zeros(len(stored), dtype=torch.int64)
+    numbers = contents.numpy()
 
     def read_chunk(start: int) -> list[int]:
-        bad = []
+        unreadable = []
         for row in range(start, min(start + _CHUNK, len(stored))):
             try:
                 image = _read(stored, row, size)
             except DataError:
                 if not skip_bad:
                     raise
-                bad.append(row)
+                unreadable.append(row)
                 image = np.zeros((3, size, size), np.uint8)
+            numbers[row] = content_number(image)
             if not stream:
                 into[row] = image
-        return bad
+        return unreadable
 
+    bad: list[int] = []
     with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        bad = [row for chunk in pool.map(read_chunk, range(0, len(stored), _CHUNK)) for row in chunk]
+        for number, chunk in enumerate(pool.map(read_chunk, range(0, len(stored), _CHUNK)), start=1):
+            bad += chunk
+            progress(min(number * _CHUNK, len(stored)))
     usable = torch.ones(len(stored), dtype=torch.bool)
     usable[bad] = False
     images = StreamedImages(stored, size) if stream else MemoryImages(pixels)
-    return images, usable.nonzero().flatten(), tuple(stored.name(row) for row in bad)
+    return images, usable.nonzero().flatten(), contents, tuple(stored.name(row) for row in bad)
 
 
 def _read(stored: StoredImages, row: int, size: int) -> NDArray[np.uint8]:

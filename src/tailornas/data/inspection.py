@@ -1,6 +1,7 @@
 """What a collection of images is like, before anything is trained on it."""
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Literal, final
 
@@ -12,7 +13,7 @@ from torch import Tensor
 from tailornas.data.images import StreamedImages
 from tailornas.data.profiles import Profile
 from tailornas.data.scan import Scan, scan
-from tailornas.data.sources import Source
+from tailornas.data.sources import PartName, Source, decoded_size
 from tailornas.data.splits import DataConfig, divide
 from tailornas.data.stored import StoredSource, StoredSplit
 from tailornas.errors import DataError
@@ -20,7 +21,8 @@ from tailornas.types import ClassCounts, SelectionSplit, Split, TestSplit, Train
 
 __all__ = ["Division", "Duplicate", "Inspection", "Part", "gini", "inspect"]
 
-PartName = Literal["train", "selection", "test"]
+
+_SIZE = 64  # pixels that images are decoded to where their own size is not known
 
 _SPLITS: dict[PartName, type[Split]] = {"train": TrainSplit, "selection": SelectionSplit, "test": TestSplit}
 
@@ -96,6 +98,7 @@ class Inspection:
         duplicates: groups of equal images, the worst kind first.
         division: how a run would divide the images; None where it would refuse them.
         refusal: why a run would refuse the images.
+        passed_over: files that lie among the images but have no image's name: how many, by ending and class.
     """
 
     description: str
@@ -107,6 +110,7 @@ class Inspection:
     duplicates: tuple[Duplicate, ...]
     division: Division | None
     refusal: str | None
+    passed_over: Mapping[str, Mapping[str, int]]
 
     @property
     def sizes(self) -> NDArray[np.int32]:
@@ -151,7 +155,11 @@ def inspect(
         splits["test"] = stored.test
     profile, _ = config.long_tail()
     if profile != "as-is":  # a profile that the images cannot take on is known before any is opened
-        _divide(stored, splits, {name: torch.arange(len(split.images)) for name, split in splits.items()}, config, seed)
+        rows = {name: torch.arange(len(split.images)) for name, split in splits.items()}
+        _divide(stored, splits, rows, rows, config, seed)
+    size = _SIZE
+    with suppress(DataError):  # where no image can be opened the scan says why
+        size = decoded_size(stored, config.image_size)
     total = sum(len(split.images) for split in splits.values())
     parts: dict[PartName, Part] = {}
     before = 0
@@ -160,7 +168,7 @@ def inspect(
         def tell(done: int, before: int = before) -> None:
             progress(before + done, total)
 
-        scanned = scan(split.images, tell)
+        scanned = scan(split.images, tell, size)
         counts = ClassCounts.of(split.labels[scanned.usable], len(stored.classes))
         parts[name] = Part(split, scanned, counts)
         before += len(split.images)
@@ -168,7 +176,8 @@ def inspect(
     division, refusal = None, None
     try:
         usable = {name: part.scan.usable for name, part in parts.items()}
-        division = _divide(stored, splits, usable, config, seed)
+        contents = {name: part.scan.contents for name, part in parts.items()}
+        division = _divide(stored, splits, usable, contents, config, seed)
     except DataError as problem:
         if profile != "as-is":
             raise
@@ -184,6 +193,7 @@ def inspect(
         duplicates=tuple(_duplicates(parts)),
         division=division,
         refusal=refusal,
+        passed_over=stored.passed_over,
     )
 
 
@@ -191,10 +201,11 @@ def _divide(
     stored: StoredSource,
     splits: Mapping[PartName, StoredSplit],
     rows: Mapping[PartName, Tensor],
+    contents: Mapping[PartName, Tensor],
     config: DataConfig,
     seed: int,
 ) -> Division:
-    """Divides the given rows of each part as a run would; by their labels, so nothing is decoded."""
+    """Divides the given rows of each part as a run would; by labels and contents, so nothing is decoded."""
     images = {name: StreamedImages(split.images, 1) for name, split in splits.items()}
     labels = {name: split.labels[rows[name]] for name, split in splits.items()}
     counts = ClassCounts.of(labels["train"], len(stored.classes))
@@ -216,6 +227,7 @@ def _divide(
         flip=stored.flip,
         skipped=(),
         identity="",
+        contents=contents,
         selection=own["selection"],
     )
     train, selection, test, _ = divide(source, config, seed)
@@ -229,7 +241,7 @@ def _duplicates(parts: Mapping[PartName, Part]) -> Sequence[Duplicate]:
     part_of = torch.cat([torch.full_like(usable, number) for number, usable in enumerate(rows)]).numpy()
     row_of = torch.cat(rows).numpy()
     contents = np.concatenate(
-        [part.scan.contents[usable.numpy()] for part, usable in zip(parts.values(), rows, strict=True)]
+        [part.scan.files[usable.numpy()] for part, usable in zip(parts.values(), rows, strict=True)]
     )
     order = np.lexsort((np.arange(len(contents)), *contents.T))
     same = (contents[order][1:] == contents[order][:-1]).all(axis=1)

@@ -63,7 +63,7 @@ class ParquetImages:
         return self.buffer[self.ends[row - 1] if row else 0 : self.ends[row]]
 
     def identity(self) -> str:
-        """Depends on every file's name, size and time of modification."""
+        """Depends on every file's place, size and time of modification."""
         return files_identity(self.files)
 
 

@@ -1,10 +1,10 @@
 """Opening every image of a collection once, to know what is there: sizes, formats, contents, and what is broken."""
 
 import hashlib
-import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, final
 
@@ -13,13 +13,13 @@ import torch
 from numpy.typing import NDArray
 
 from tailornas.data.decode import decode_image, decoding_problem
+from tailornas.data.images import content_number
 from tailornas.data.stored import StoredImages
 
 __all__ = ["Problem", "Scan", "scan"]
 
 _CHUNK = 64  # images a thread opens before it takes new work
-_DIGEST = 16  # bytes of a content's hash
-_SIZE = 64  # pixels that images are decoded to, which lets a JPEG decoder skip work but still read the whole file
+_DIGEST = 8  # bytes of a file's hash
 _FRAMES = frozenset({"GIF", "PNG", "TIFF", "WEBP"})
 """Formats whose further frames are pictures; those of a camera's MPO are previews of the first."""
 
@@ -48,7 +48,9 @@ class Scan:
 
     Args:
         sizes: int32 ``(images, 2)``, width and height in pixels as stored; 0 where the image cannot be used.
-        contents: uint8 ``(images, 16)``, a hash of the image's bytes; 0 where the image cannot be used.
+        files: uint8 ``(images, 8)``, a hash of the image's bytes; 0 where the image cannot be used.
+        contents: int64 ``(images,)``, :func:`~tailornas.data.images.content_number` of the decoded pixels, which a run
+            goes by; 0 where the image cannot be used.
         modes: number of usable images by Pillow's mode: ``RGB``, ``L``, ``CMYK``, ...
         formats: number of usable images by file format; plain pixels have none and count as ``pixels``.
         bad: the images that cannot be used, by row.
@@ -56,7 +58,8 @@ class Scan:
     """
 
     sizes: NDArray[np.int32]
-    contents: NDArray[np.uint8]
+    files: NDArray[np.uint8]
+    contents: torch.Tensor
     modes: Mapping[str, int]
     formats: Mapping[str, int]
     bad: tuple[Problem, ...]
@@ -79,7 +82,7 @@ class _Found:
     animated: list[Problem] = field(default_factory=list)
 
 
-def scan(stored: StoredImages, progress: Callable[[int], None] = lambda done: None) -> Scan:
+def scan(stored: StoredImages, progress: Callable[[int], None] = lambda done: None, size: int = 64) -> Scan:
     """Opens, decodes and hashes every image, by as many threads as torch uses; no pixels are kept.
 
     An image counts as usable exactly where a run can decode it.
@@ -87,25 +90,27 @@ def scan(stored: StoredImages, progress: Callable[[int], None] = lambda done: No
     Args:
         stored: the images as they lie on disk.
         progress: told how many images are done, every few images.
+        size: height and width in pixels that a run decodes them to.
     """
     sizes = np.zeros((len(stored), 2), np.int32)
-    contents = np.zeros((len(stored), _DIGEST), np.uint8)
+    files = np.zeros((len(stored), _DIGEST), np.uint8)
+    contents = np.zeros(len(stored), np.int64)
 
     def look_at(start: int) -> _Found:
         found = _Found()
         for row in range(start, min(start + _CHUNK, len(stored))):
             try:
                 with stored.open(row) as image:
-                    size, mode, form = image.size, image.mode, image.format
-                    decode_image(image, _SIZE)
-                content = hashlib.blake2b(repr(size).encode(), digest_size=_DIGEST)
-                content.update(stored.content(row))
+                    shape, mode, form = image.size, image.mode, image.format
+                    content = content_number(decode_image(image, size))
+                file = hashlib.blake2b(repr(shape).encode(), digest_size=_DIGEST)
+                file.update(stored.content(row))
             except MemoryError:
                 raise
             except Exception as problem:  # a damaged file can make a decoder raise anything
                 found.bad.append(_diagnose(stored, row, problem))
                 continue
-            sizes[row], contents[row] = size, np.frombuffer(content.digest(), np.uint8)
+            sizes[row], files[row], contents[row] = shape, np.frombuffer(file.digest(), np.uint8), content
             found.modes[mode] += 1
             found.formats[form or "pixels"] += 1
             if form in _FRAMES and _animated(stored, row):
@@ -115,29 +120,26 @@ def scan(stored: StoredImages, progress: Callable[[int], None] = lambda done: No
     total = _Found()
     pool = ThreadPoolExecutor(torch.get_num_threads())
     try:
-        # Pillow warns of oddities (metadata, palettes, great size) that keep no image from being decoded.
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            for number, found in enumerate(pool.map(look_at, range(0, len(stored), _CHUNK)), start=1):
-                total.modes += found.modes
-                total.formats += found.formats
-                total.bad += found.bad
-                total.animated += found.animated
-                progress(min(number * _CHUNK, len(stored)))
+        for number, found in enumerate(pool.map(look_at, range(0, len(stored), _CHUNK)), start=1):
+            total.modes += found.modes
+            total.formats += found.formats
+            total.bad += found.bad
+            total.animated += found.animated
+            progress(min(number * _CHUNK, len(stored)))
     finally:
         pool.shutdown(cancel_futures=True)  # an interruption waits for the images at work, not for all
-    return Scan(sizes, contents, total.modes, total.formats, tuple(total.bad), tuple(total.animated))
+    return Scan(
+        sizes, files, torch.from_numpy(contents), total.modes, total.formats, tuple(total.bad), tuple(total.animated)
+    )
 
 
 def _diagnose(stored: StoredImages, row: int, problem: Exception) -> Problem:
     reason = decoding_problem(problem)
     if isinstance(problem, FileNotFoundError):
         return Problem(row, "missing", "no such file")
-    try:
+    with suppress(OSError, ValueError):  # of a path that no file can have
         if not stored.content(row):
             return Problem(row, "empty", "0 bytes")
-    except OSError:
-        pass
     return Problem(row, "truncated" if "truncated" in reason.lower() else "unreadable", reason)
 
 

@@ -1,10 +1,12 @@
 """Where images come from: benchmarks by name, and the user's own by path."""
 
-from collections.abc import Callable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
-from typing import TypeVar, final
+from typing import Literal, TypeVar, final
+
+from torch import Tensor
 
 from tailornas.data.cifar import read_cifar10, read_cifar100
 from tailornas.data.digits import read_digits
@@ -18,7 +20,9 @@ from tailornas.data.stored import StoredImages, StoredSource, StoredSplit, defau
 from tailornas.errors import ConfigError, DataError, UnknownNameError
 from tailornas.types import SelectionSplit, Split, TestSplit, TrainSplit
 
-__all__ = ["SOURCES", "Source", "load", "read"]
+__all__ = ["SOURCES", "PartName", "Source", "decoded_size", "load", "read"]
+
+PartName = Literal["train", "selection", "test"]
 
 _SplitT = TypeVar("_SplitT", bound=Split)
 
@@ -39,7 +43,9 @@ class Source:
         flip: whether a mirrored image still belongs to its class.
         skipped: names of the images left out because they cannot be decoded.
         identity: a text that changes when the images change.
+        contents: of each part a number for every row of its images, int64, that equal images share, across parts too.
         selection: its own part to choose by, if it has one.
+        passed_over: files that lie among the images but have no image's name, by ending and class.
     """
 
     name: str
@@ -49,7 +55,9 @@ class Source:
     flip: bool
     skipped: tuple[str, ...]
     identity: str
+    contents: Mapping[PartName, Tensor]
     selection: SelectionSplit | None = None
+    passed_over: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -66,6 +74,7 @@ class _Benchmark:
         name: the name users give, and the sub-folder it is looked for in.
         title: its name in reports.
         classes: number of its classes.
+        images: number of its training and of its test images.
         read: reads its own files from a folder; None where the folder does not hold them.
         download: fetches those files into a folder.
     """
@@ -73,6 +82,7 @@ class _Benchmark:
     name: str
     title: str
     classes: int
+    images: tuple[int, int]
     read: Callable[[Path], StoredSource | None]
     download: Callable[[Path], None]
 
@@ -83,6 +93,7 @@ def load(
     image_size: int | None = None,
     memory_cap: int = 2**30,
     skip_bad: bool = False,
+    progress: Callable[[int, int], None] = lambda done, total: None,
 ) -> Source:
     """Loads a collection by the name of a benchmark or by path.
 
@@ -104,6 +115,7 @@ def load(
         image_size: height and width in pixels; None: :func:`~tailornas.data.stored.default_size` decides.
         memory_cap: bytes that decoded images may take in memory.
         skip_bad: leave out images that cannot be decoded.
+        progress: told how many of how many images are decoded.
 
     Raises:
         UnknownNameError: neither a known name nor a path.
@@ -112,26 +124,33 @@ def load(
     """
     stored = read(name_or_path, data_dir, memory_cap)
     parts = [part for part in (stored.train, stored.selection, stored.test) if part]
-    size = image_size or default_size(shorter_sides(stored.train.images))
-    stream = decoded_bytes(sum(len(part.images) for part in parts), size) > memory_cap
+    size = decoded_size(stored, image_size)
+    total = sum(len(part.images) for part in parts)
+    stream = decoded_bytes(total, size) > memory_cap
+    before = 0
     identities: list[str] = []
     skipped: list[str] = []
+    contents: dict[PartName, Tensor] = {}
 
-    def decode(kind: type[_SplitT], part: StoredSplit) -> _SplitT:
-        images, rows, bad = load_images(part.images, size, stream=stream, skip_bad=skip_bad)
+    def decode(kind: type[_SplitT], name: PartName, part: StoredSplit) -> _SplitT:
+        nonlocal before
+        images, rows, contents[name], bad = load_images(
+            part.images, size, stream=stream, skip_bad=skip_bad, progress=lambda done: progress(before + done, total)
+        )
+        before += len(part.images)
         identities.append(images.identity())
         skipped.extend(bad)
         return kind(images, rows, part.labels[rows], stored.classes)
 
-    train = decode(TrainSplit, stored.train)
+    train = decode(TrainSplit, "train", stored.train)
     if 0 in train.counts.counts:
         raise DataError(
             f"class {train.classes[train.counts.counts.index(0)]!r} of {stored.description} has no image "
             "left without those that cannot be read: expected at least one, replace "
             f"{skipped[0]}"
         )
-    selection = decode(SelectionSplit, stored.selection) if stored.selection else None
-    test = decode(TestSplit, stored.test) if stored.test else None
+    selection = decode(SelectionSplit, "selection", stored.selection) if stored.selection else None
+    test = decode(TestSplit, "test", stored.test) if stored.test else None
     for kind, split in (("selection", selection), ("test", test)):
         if split is not None and not len(split):
             raise DataError(f"{stored.description} has no {kind} image that can be read: replace {skipped[-1]}")
@@ -143,8 +162,19 @@ def load(
         flip=stored.flip,
         skipped=tuple(skipped),
         identity="-".join(identities),
+        contents=contents,
         selection=selection,
+        passed_over=stored.passed_over,
     )
+
+
+def decoded_size(stored: StoredSource, image_size: int | None = None) -> int:
+    """Height and width in pixels that a collection is decoded to; see :func:`load`.
+
+    Raises:
+        DataError: no size is given, and none of the images looked at could be opened.
+    """
+    return image_size or default_size(shorter_sides(stored.train.images))
 
 
 def read(name_or_path: str | Path, data_dir: Path | None = None, memory_cap: int = 2**30) -> StoredSource:
@@ -195,10 +225,22 @@ def _benchmark(benchmark: _Benchmark, data_dir: Path | None, memory_cap: int) ->
     for place in places:
         found = _parquet_copy(benchmark, place, memory_cap) or benchmark.read(place)
         if found:
-            return found
+            return _complete(benchmark, place, found)
     benchmark.download(places[0])
     found = benchmark.read(places[0])
     assert found is not None
+    return _complete(benchmark, places[0], found)
+
+
+def _complete(benchmark: _Benchmark, place: Path, found: StoredSource) -> StoredSource:
+    # A copy that broke off half way reads well, and figures on a part of a benchmark pass for figures on all of it.
+    images = len(found.train.images), len(found.test.images) if found.test else 0
+    if images != benchmark.images:
+        train, test = benchmark.images
+        raise DataError(
+            f"{place} holds {images[0]:,} training and {images[1]:,} test images: expected the {train:,} and {test:,} "
+            f"of {benchmark.title}, copy all its files there or give another folder as --data-dir (data_dir)"
+        )
     return found
 
 
@@ -226,11 +268,15 @@ def _format(images: StoredImages) -> str:
 
 SOURCES: dict[str, Callable[[Path | None, int], StoredSource]] = {
     "digits": _digits,
-    "cifar10": partial(_benchmark, _Benchmark("cifar10", "CIFAR-10", 10, read_cifar10, download_cifar10)),
-    "cifar100": partial(_benchmark, _Benchmark("cifar100", "CIFAR-100", 100, read_cifar100, download_cifar100)),
+    "cifar10": partial(
+        _benchmark, _Benchmark("cifar10", "CIFAR-10", 10, (50_000, 10_000), read_cifar10, download_cifar10)
+    ),
+    "cifar100": partial(
+        _benchmark, _Benchmark("cifar100", "CIFAR-100", 100, (50_000, 10_000), read_cifar100, download_cifar100)
+    ),
     "fashion-mnist": partial(
         _benchmark,
-        _Benchmark("fashion-mnist", "Fashion-MNIST", 10, read_fashion_mnist, download_fashion_mnist),
+        _Benchmark("fashion-mnist", "Fashion-MNIST", 10, (60_000, 10_000), read_fashion_mnist, download_fashion_mnist),
     ),
 }
 """The sources known by name: each takes ``data_dir`` and ``memory_cap`` and lists its images."""

@@ -1,6 +1,7 @@
 """From a source to the three splits of a long-tailed dataset."""
 
 import hashlib
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -10,9 +11,11 @@ import torch
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
+from tailornas.data.notes import notes
 from tailornas.data.profiles import Profile, class_counts
-from tailornas.data.sources import SOURCES, Source, load
-from tailornas.data.stratified import complement, counts_for_test, draw, hold_out
+from tailornas.data.sources import SOURCES, PartName, Source, load
+from tailornas.data.stored import as_text
+from tailornas.data.stratified import complement, counts_for_test, draw, draw_apart, hold_out
 from tailornas.errors import ConfigError, DataError
 from tailornas.seeding import generator
 from tailornas.types import Normalization, SelectionSplit, Split, TestSplit, TrainSplit
@@ -110,7 +113,9 @@ class Dataset:
         skipped: names of the images left out because they cannot be read.
         seed: the seed of the draws.
         fingerprint: a text that changes when the images, their labels or their division change.
+        contents: of each part of the source a number for every row of its images, int64, that equal images share.
         own_selection: whether ``selection`` is a part of its own that the source came with.
+        notes: what the reader of a report must know about the images, a sentence each.
     """
 
     train: TrainSplit
@@ -125,7 +130,9 @@ class Dataset:
     skipped: tuple[str, ...]
     seed: int
     fingerprint: str
+    contents: Mapping[PartName, Tensor]
     own_selection: bool = False
+    notes: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -139,7 +146,7 @@ class Dataset:
 
     @cached_property
     def fit(self) -> TrainSplit:
-        """What the final networks are fitted to, once nothing is left to choose: all images that are not test.
+        """What the final networks are fitted to, once nothing is left to choose: train and selection split.
 
         A selection split that the source came with stays out: those of ImageNet-LT and Places-LT are balanced, and a
         network that was fitted to them too would not be comparable with published ones.
@@ -176,17 +183,25 @@ class Dataset:
         }
 
 
-def prepare(config: DataConfig, seed: int) -> Dataset:
+def prepare(config: DataConfig, seed: int, progress: Callable[[int, int], None] = lambda done, total: None) -> Dataset:
     """Loads, divides and measures a dataset; the same seed gives the same dataset.
 
     The test split is set apart first: the source's own, else a stratified fraction. What is left takes on the
-    profile, and the selection split is the source's own, else a stratified fraction of that.
+    profile, and the selection split is the source's own, else a stratified fraction of that. Where a fraction is
+    set apart, equal images stay together; those that the source's own parts share stay where they are, and
+    :attr:`Dataset.notes` says how many they are.
+
+    Args:
+        config: what to load, and how to divide it.
+        seed: the seed of the draws.
+        progress: told how many of how many images are read.
 
     Raises:
         ConfigError: options contradict each other.
         DataError: the images cannot be used, or are too few to be divided.
     """
-    source = load(config.data, config.data_dir, config.image_size, config.memory_cap_mb * 2**20, config.skip_bad)
+    memory_cap = config.memory_cap_mb * 2**20
+    source = load(config.data, config.data_dir, config.image_size, memory_cap, config.skip_bad, progress)
     train, selection, test, leftover = divide(source, config, seed)
     return Dataset(
         train=train,
@@ -201,7 +216,9 @@ def prepare(config: DataConfig, seed: int) -> Dataset:
         skipped=source.skipped,
         seed=seed,
         fingerprint=_fingerprint(source.identity, train, selection, test, leftover),
+        contents=source.contents,
         own_selection=source.selection is not None,
+        notes=tuple(notes(source)),
     )
 
 
@@ -217,7 +234,11 @@ def divide(source: Source, config: DataConfig, seed: int) -> tuple[TrainSplit, S
     leftover = pool.subset(complement(kept, len(pool)))
     train, selection = pool.subset(kept), source.selection
     if selection is None:
-        train, selection = hold_out(train, config.selection_fraction, generator(seed, "data", "selection"))
+        contents = source.contents["train"]
+        rng = generator(seed, "data", "selection")
+        train, selection = hold_out(train, config.selection_fraction, contents[train.rows], rng)
+        # What the supernet is trained on must not hold what candidates are scored on.
+        leftover = leftover.subset((~torch.isin(contents[leftover.rows], contents[selection.rows])).nonzero().flatten())
     return train, selection, test, leftover
 
 
@@ -247,11 +268,12 @@ def _set_test_apart(source: Source, fraction: float, generator: torch.Generator)
     if source.test:
         return source.train, source.test
     counts = counts_for_test(source.train.counts, fraction)
-    if not counts.total:
+    rows = draw_apart(source.train.labels, counts, source.contents["train"][source.train.rows], generator)
+    if not len(rows):
         raise DataError(
-            f"{source.description} has no class of at least 3 images: a test split expects one such class, add images"
+            f"{source.description} has no class of at least 3 images that differ: a test split expects one such class, "
+            "add images"
         )
-    rows = draw(source.train.labels, counts, generator)
     held = source.train.subset(rows)
     test = TestSplit(held.images, held.rows, held.labels, held.classes)
     return source.train.subset(complement(rows, len(source.train))), test
@@ -260,6 +282,6 @@ def _set_test_apart(source: Source, fraction: float, generator: torch.Generator)
 def _fingerprint(identity: str, *splits: Split) -> str:
     digest = hashlib.blake2b(identity.encode(), digest_size=16)
     for split in splits:
-        digest.update("\0".join(split.classes).encode())
+        digest.update(as_text("\0".join(split.classes)).encode())
         digest.update(torch.stack([split.rows, split.labels]).numpy().data)
     return digest.hexdigest()

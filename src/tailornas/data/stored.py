@@ -2,8 +2,8 @@
 
 import hashlib
 import os.path
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from statistics import median_low
 from typing import Protocol, final
@@ -22,6 +22,7 @@ __all__ = [
     "StoredImages",
     "StoredSource",
     "StoredSplit",
+    "as_text",
     "default_size",
     "files_identity",
     "inside",
@@ -67,8 +68,8 @@ class ImageFiles:
         return len(self.paths)
 
     def name(self, row: int) -> str:
-        """The file's path."""
-        return str(self.paths[row])
+        """The file's path, by :func:`as_text`."""
+        return as_text(str(self.paths[row]))
 
     def open(self, row: int) -> Image.Image:
         """Opens the file and reads its header."""
@@ -79,7 +80,7 @@ class ImageFiles:
         return self.paths[row].read_bytes()
 
     def identity(self) -> str:
-        """Depends on every file's name, size and time of modification."""
+        """Depends on every file's place, size and time of modification."""
         return files_identity(self.paths)
 
 
@@ -142,6 +143,7 @@ class StoredSource:
         description: what was read from where, in a few words, for the report.
         flip: whether a mirrored image still belongs to its class.
         selection: the source's own part to choose by, if it has one.
+        passed_over: files that lie among the images but have no image's name: how many, by ending and class.
 
     Raises:
         DataError: fewer than two classes, or a class without training images.
@@ -153,6 +155,7 @@ class StoredSource:
     description: str
     flip: bool = True
     selection: StoredSplit | None = None
+    passed_over: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -168,19 +171,26 @@ class StoredSource:
             )
 
 
-def files_identity(paths: Sequence[Path]) -> str:
-    """Returns a text that depends on the files' names, order, sizes and times of modification.
+def as_text(name: str) -> str:
+    """Returns a file's or folder's name as it can be written anywhere: bytes that are no UTF-8 as escapes."""
+    return name.encode(errors="backslashreplace").decode()
 
-    A file that cannot be examined counts by its name alone: reading it will say what is wrong.
+
+def files_identity(paths: Sequence[Path]) -> str:
+    """Returns a text that depends on the files' places, order, sizes and times of modification.
+
+    A place is relative to the folder that all files share, which may itself be moved. A file that cannot be examined
+    counts by its place alone: reading it will say what is wrong.
     """
     digest = hashlib.blake2b(digest_size=16)
+    root = os.path.commonpath({path.parent for path in paths}) if paths else ""
     for path in paths:
         try:
             status = path.stat()
+            seen = f"{status.st_size}\0{status.st_mtime_ns}\0"
         except (OSError, ValueError):
-            digest.update(f"{path.name}\0".encode())
-        else:
-            digest.update(f"{path.name}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
+            seen = ""
+        digest.update(as_text(f"{str(path).removeprefix(root)}\0{seen}").encode())
     return digest.hexdigest()
 
 

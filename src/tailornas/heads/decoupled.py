@@ -35,7 +35,7 @@ def tau_normalized(head: nn.Linear, tau: float) -> nn.Linear:
     return normalized
 
 
-def nearest_class_mean(features: Tensor, labels: Tensor, classes: int) -> CosineHead:
+def nearest_class_mean(sums: Tensor, counts: Tensor) -> CosineHead:
     """The nearest-class-mean classifier under cosine similarity: a cosine head whose directions are class means.
 
     The first of the paper's two similarities; "its inherent normalization" takes back that means of big classes are
@@ -43,29 +43,25 @@ def nearest_class_mean(features: Tensor, labels: Tensor, classes: int) -> Cosine
     that a softmax of them says something.
 
     Args:
-        features: ``(images, features)`` of the training images.
-        labels: int64 ``(images,)``.
-        classes: number of classes.
+        sums: the features of the training images, added up by class, ``(classes, features)``.
+        counts: how many images were added up, int64 ``(classes,)``.
 
     Raises:
-        DataError: as many features as labels are expected, and an image of every class.
+        DataError: one count a class is expected, and an image of every class.
     """
-    if features.ndim != 2 or labels.shape != features.shape[:1]:
+    if sums.ndim != 2 or counts.shape != sums.shape[:1]:
         raise DataError(
-            f"expected features (images, features) and labels (images,), got {tuple(features.shape)} and "
-            f"{tuple(labels.shape)}"
+            f"expected sums (classes, features) and counts (classes,), got {tuple(sums.shape)} and "
+            f"{tuple(counts.shape)}: add up the features of each class"
         )
-    counts = torch.bincount(labels, minlength=classes)
-    if len(counts) > classes or not counts.all():
+    if not counts.all():
         raise DataError(
-            f"expected images of each of {classes} classes, labels 0 to {classes - 1}, got images of "
-            f"{int(counts.count_nonzero())} classes with labels up to {len(counts) - 1}"
+            f"expected images of each of {len(counts)} classes, got images of {int(counts.count_nonzero())}: leave "
+            "out classes without images"
         )
-    sums = features.new_zeros(classes, features.shape[1]).index_add_(0, labels, features)
-    means = sums / counts[:, None]
-    head = CosineHead(features.shape[1], classes, torch.Generator(), scale=16.0).to(features.device)
+    head = CosineHead(sums.shape[1], len(counts), torch.Generator(), scale=16.0).to(sums.device)
     with torch.no_grad():
-        head.weight.copy_(means)
+        head.weight.copy_(sums / counts[:, None])
     return head
 
 

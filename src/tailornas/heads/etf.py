@@ -35,7 +35,7 @@ def simplex_etf(features: int, classes: int, generator: torch.Generator) -> Tens
     if features < classes:
         raise ConfigError(
             f"an ETF head needs as many features as classes, got {features} features for {classes} classes: "
-            "use a wider network or the head 'cosine'"
+            "use a wider network or the head 'scaled_cosine'"
         )
     gaussian = torch.randn(features, classes, generator=generator, dtype=torch.float64)
     basis: Tensor = torch.linalg.qr(gaussian).Q

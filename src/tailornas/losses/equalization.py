@@ -38,8 +38,8 @@ class Equalization(LongTailLoss):
     Args:
         counts: training images a class.
         settings: thresholds.
-        generator: draws beta, best on the device of the logits. Its state moves with every call, so a
-            resumable training sets ``loss.generator`` anew by position, every step or every epoch.
+        generator: draws beta; on the device of the logits, which else waits for it. Its state moves with every call,
+            so a resumable training sets ``loss.generator`` anew by position, every step or every epoch.
 
     Raises:
         ConfigError: no generator; or no class is rare, so that the loss would be the cross-entropy, or every class is.

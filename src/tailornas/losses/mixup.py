@@ -75,7 +75,8 @@ def mixup(images: Tensor, targets: Tensor, generator: torch.Generator, alpha: fl
     Args:
         images: float ``(batch, ...)``.
         targets: int64 ``(batch,)``.
-        generator: draws the proportion and the partners; on the CPU, so that no device has to be waited for.
+        generator: draws the proportion, which is needed as a number, and the partners; on the CPU, so that no device
+            has to be asked for it. A GPU waits for the partners once a batch, as it does for the images.
         alpha: 1 draws all proportions alike; towards 0 images stay as they are.
 
     Raises:

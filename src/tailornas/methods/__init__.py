@@ -4,15 +4,14 @@ from collections.abc import Callable
 
 from tailornas.methods.contenders import check_training, make_contender
 from tailornas.methods.context import Context, Settings
-from tailornas.methods.final import evaluate, train
+from tailornas.methods.final import evaluate, retrain_head, train
 from tailornas.methods.fitting import Fitting
 from tailornas.methods.imb_nas import imb_nas
-from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, TrainPlan
+from tailornas.methods.plan import SearchPlan, TrainPlan
 from tailornas.methods.source import SupernetSource, choose_source, published_source
 from tailornas.stages import Artifact
 
 __all__ = [
-    "DEFAULT_EPOCHS",
     "METHODS",
     "Context",
     "Fitting",
@@ -26,6 +25,7 @@ __all__ = [
     "imb_nas",
     "make_contender",
     "published_source",
+    "retrain_head",
     "train",
 ]
 

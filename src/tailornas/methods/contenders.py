@@ -6,6 +6,7 @@ from typing import Any, final
 
 import torch
 
+from tailornas.errors import ConfigError
 from tailornas.heads import build_head
 from tailornas.losses import LongTailLoss, build_loss, check_head, weights_at
 from tailornas.methods.context import Context
@@ -17,15 +18,16 @@ from tailornas.spaces import (
     Backbone,
     CifarResNet,
     Cost,
+    DARTSNetwork,
     SearchSpace,
     cifar_resnet,
     count,
     nearest_depth,
 )
 from tailornas.stages import Artifact
-from tailornas.training import TwoBranchNetwork, check_two_branch
+from tailornas.training import TwoBranchNetwork, check_two_branch, new_head
 
-__all__ = ["Contender", "baseline_network", "check_training", "found_network", "make_contender"]
+__all__ = ["Contender", "baseline_network", "check_training", "found_network", "make_contender", "specimens"]
 
 
 @final
@@ -52,24 +54,33 @@ class Contender:
     identity: Mapping[str, Any]
 
 
-def check_training(fitting: Fitting, network: Backbone) -> None:
-    """Makes sure, before anything is computed, that losses, head and class weights fit each other and the classes.
+def check_training(fitting: Fitting, *networks: Backbone) -> None:
+    """Makes sure, before anything is computed, that networks, losses, head and class weights fit each other.
 
     Args:
         fitting: the target and how networks are fitted to it.
-        network: of the kind that is trained: itself, or the supernet that it comes from.
+        networks: of the kinds that are trained: a network itself, or the supernet that it comes from.
 
     Raises:
-        ConfigError: settings that a loss cannot have, or a head that does not belong to it.
+        ConfigError: settings that a loss cannot have, a head that does not belong to it or needs longer features,
+            training that none of the networks can have, or images that an auxiliary head cannot be trained with.
         DataError: class weights or counts that do not fit the classes.
     """
     settings, counts, rng = fitting.train, fitting.split.counts, generator(fitting.seed, "check")
     loss, second = build_loss(settings.loss, counts, rng, **settings.loss_settings), settings.second_stage
-    check_head(loss, build_head(settings.resolved_head, len(counts), len(counts), rng))
+    for network in networks:
+        check_head(loss, build_head(settings.resolved_head, network.least_feature_dim, len(counts), rng))
+        if settings.two_branch:
+            check_two_branch(network)
+        if isinstance(network, DARTSNetwork):
+            network.check_image_size(fitting.target.image_size)
     build_loss(second.loss, counts, rng, **second.loss_settings)
     weights_at(settings.resolved_schedule, settings.weighting, counts, progress=1.0)
-    if settings.two_branch:
-        check_two_branch(network)
+    if settings.drop_path and not any(isinstance(network, DARTSNetwork) for network in networks):
+        raise ConfigError(
+            f"train.drop_path drops edges of cells and {type(networks[0]).__name__} has none: leave it out, or use the "
+            "space 'darts'"
+        )
 
 
 def found_network(
@@ -110,6 +121,15 @@ def baseline_network(fitting: Fitting, winner: Candidate) -> Contender:
     return baseline
 
 
+def specimens(context: Context, space: SearchSpace[Backbone]) -> list[Backbone]:
+    """Networks of the kinds that are trained, to check settings with: the supernet, a found network, a baseline."""
+    rng, classes = generator(context.seed, "check"), len(context.target.classes)
+    networks = [space.network, cifar_resnet(min(DEPTHS), classes, generator=rng)]
+    if context.settings.init == "scratch":  # an inherited one is a part of the supernet
+        networks.append(context.build_network(space, space.sample(rng), classes, rng))
+    return networks
+
+
 def _baseline_depth(fitting: Fitting, winner: Candidate) -> int:
     """Kept as a stage where latency is limited: a run that is started again might measure another one."""
     limits, size, classes = fitting.limits, fitting.target.image_size, len(fitting.target.classes)
@@ -137,14 +157,14 @@ def make_contender(
     network: Backbone,
     identity: Mapping[str, Any],
 ) -> Contender:
-    """Gives a network the head it is trained with, unless it has it already, and puts it on the device.
+    """Gives a network the heads it is trained with, unless it has them already, and puts it on the device.
 
     Args:
         fitting: the target and how networks are fitted to it.
         stage: name of its training stage; new numbers of the head are drawn by it.
         name: what users read.
         architecture: the text form of a searched network.
-        network: with a linear head for the target's classes.
+        network: with linear heads for the target's classes.
         identity: JSON values that the network and its first weights depend on.
 
     Raises:
@@ -159,6 +179,9 @@ def make_contender(
         rng = generator(fitting.seed, stage, "head")
         network.head = build_head(settings.resolved_head, network.feature_dim, len(target.classes), rng)
     check_head(loss, network.head)
+    if isinstance(network, DARTSNetwork) and network.auxiliary is not None and loss.head == "cosine":
+        rng = generator(fitting.seed, stage, "auxiliary")
+        network.auxiliary.head = new_head(network.auxiliary, loss, len(target.classes), rng)
     network.to(fitting.fabric.device).to(memory_format=torch.channels_last)
     costs = fitting.costs(count(network, target.image_size), lambda: network)
     return Contender(stage, name, architecture, network, loss, costs, identity)

@@ -18,6 +18,7 @@ from tailornas.training import (
     EpochBatches,
     Fitted,
     PairedBatches,
+    fit_head,
     images_per_second,
     predict,
     replace_head,
@@ -26,23 +27,25 @@ from tailornas.training import (
 )
 from tailornas.training import train as train_network
 
-__all__ = ["evaluate", "plan_training", "train"]
+__all__ = ["evaluate", "plan_training", "retrain_head", "train"]
 
 
 def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> TrainPlan:
     """How many epochs both networks are trained; measured where there is a time limit."""
-    fixed, limit = fitting.train.epochs, fitting.time_limit
+    fixed, limit, second = fitting.train.epochs, fitting.time_limit, fitting.train.second_stage
     if limit is None:
         return TrainPlan(fixed or DEFAULT_EPOCHS["train"])
     inputs = {
         "time_limit": limit,
         "fixed": fixed,
         "networks": [_train_inputs(fitting, found), _train_inputs(fitting, baseline)],
+        "second_stage": second.model_dump(mode="json") if second.trained else None,
     }
+    measurements = 4 if second.trained else 2
 
     def compute(stage: Stage) -> Artifact:
         def rate(done: int, contender: Contender) -> float:
-            stage.progress(done, 2, "measurements", now=f"training of the {contender.name}")
+            stage.progress(done, measurements, "measurements", now=f"training of the {contender.name}")
             trial = replace(contender, network=copy.deepcopy(contender.network))
             return images_per_second(
                 lambda batches: _train(fitting, trial, batches, 1, Detached()),
@@ -50,7 +53,22 @@ def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> Tr
                 measuring_seconds(limit),
             )
 
+        def head_seconds(done: int, contender: Contender) -> float:
+            stage.progress(done, measurements, "measurements", now=f"second stage of the {contender.name}")
+            network, counts = copy.deepcopy(contender.network), fitting.split.counts
+            replace_head(network, counts, second, fitting.seed)
+            brief = second.model_copy(update={"epochs": 1})
+            head_rate = images_per_second(
+                lambda batches: fit_head(
+                    fitting.fabric, network, batches, counts, brief, seed=fitting.seed, stage=Detached()
+                ),
+                _head_batches(fitting, contender),
+                measuring_seconds(limit),
+            )
+            return second.epochs * len(fitting.split) / head_rate
+
         found_rate, baseline_rate = rate(0, found), rate(1, baseline)
+        heads_seconds = head_seconds(2, found) + head_seconds(3, baseline) if second.trained else 0.0
         plan = plan_within(
             limit,
             fitting.run.elapsed,
@@ -58,20 +76,20 @@ def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> Tr
             images=len(fitting.split),
             found_rate=found_rate,
             baseline_rate=baseline_rate,
+            heads_seconds=heads_seconds,
         )
-        stage.progress(2, 2, "measurements")
-        fitting.run.note(f"Planned for what is left of {limit:.0f} s: {plan.epochs} epochs of each of both networks.")
+        stage.progress(measurements, measurements, "measurements")
+        heads = f", and {heads_seconds:.0f} s for their second stages" if second.trained else ""
+        fitting.run.note(
+            f"Planned for what is left of {limit:.0f} s: {plan.epochs} epochs of each of both networks{heads}."
+        )
         return Artifact(plan.values())
 
     return TrainPlan(**fitting.run.stage("plan-training", inputs, compute).values)
 
 
-def train(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Contender:
-    """Trains a contender in place on all images of the target that are not test; the last epoch is kept.
-
-    Returns:
-        The contender, after its second stage if there is one.
-    """
+def train(fitting: Fitting, plan: TrainPlan, contender: Contender) -> None:
+    """Trains a contender in place on the training images of the target; the last epoch is kept."""
 
     def compute(stage: Stage) -> Artifact:
         fitted = _train(fitting, contender, _train_batches(fitting, contender), plan.epochs, stage)
@@ -88,11 +106,16 @@ def train(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Contender:
     inputs = {**_train_inputs(fitting, contender), "epochs": plan.epochs}
     result = fitting.run.stage(contender.stage, inputs, compute, until=until)
     contender.network.load_state_dict(dict(result.tensors))
-    return _retrain_head(fitting, plan, contender)
 
 
-def _retrain_head(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Contender:
-    """The second stage of a trained contender, where there is one: another head on the same features."""
+def retrain_head(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Contender:
+    """The second stage of a trained contender, where there is one: another head on the same features, in place.
+
+    It follows the training of all contenders, so that the time it takes is nobody's more than another's.
+
+    Returns:
+        The contender, with the loss of its second stage.
+    """
     settings = fitting.train.second_stage
     if settings.name == "none":
         return contender
@@ -100,11 +123,11 @@ def _retrain_head(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Co
     replace_head(network, counts, settings, fitting.seed)
 
     def compute(stage: Stage) -> Artifact:
-        target, position = fitting.target, f"{contender.stage}-head"
+        target = fitting.target
         second_stage(
             fitting.fabric,
             network,
-            _batches(fitting, SAMPLERS[settings.sampler], position),
+            _head_batches(fitting, contender),
             ordered(fitting.split, 256, target.normalization, fitting.fabric.device),
             counts,
             settings,
@@ -174,6 +197,10 @@ def _train_batches(fitting: Fitting, contender: Contender) -> EpochBatches:
     if fitting.train.two_branch:
         return PairedBatches(batches, _batches(fitting, SAMPLERS["reversed"], f"{contender.stage}/reversed"))
     return batches
+
+
+def _head_batches(fitting: Fitting, contender: Contender) -> Batches:
+    return _batches(fitting, SAMPLERS[fitting.train.second_stage.sampler], f"{contender.stage}-head")
 
 
 def _batches(fitting: Fitting, sampler: Sampler, position: str) -> Batches:

@@ -49,7 +49,7 @@ class Fitting:
 
     @property
     def split(self) -> TrainSplit:
-        """All images of the target that are not test: what networks are fitted to once nothing is left to choose."""
+        """What networks are fitted to once nothing is left to choose: see :attr:`tailornas.data.Dataset.fit`."""
         return self.target.fit
 
     @property

@@ -1,8 +1,8 @@
 """IMB-NAS (2210.00136; re-run in 2406.16972): search on a long-tailed target with a supernet of a balanced source."""
 
-from tailornas.methods.contenders import baseline_network, check_training, found_network
+from tailornas.methods.contenders import baseline_network, check_training, found_network, specimens
 from tailornas.methods.context import Context
-from tailornas.methods.final import evaluate, plan_training, train
+from tailornas.methods.final import evaluate, plan_training, retrain_head, train
 from tailornas.methods.supernet import (
     adapt,
     adapt_inputs,
@@ -32,7 +32,7 @@ def imb_nas(context: Context) -> Artifact:
     """
     space = context.new_space(context.target.train)
     check_limits(context, space)
-    check_training(context.fitting, space.network)
+    check_training(context.fitting, *specimens(context, space))
     plan = plan_search(context)
 
     # The supernet learns from balanced data, once; the target takes over its backbone, not its head.
@@ -45,6 +45,8 @@ def imb_nas(context: Context) -> Artifact:
     found = found_network(context, space, winner, adapt_inputs(context, plan))
     baseline = baseline_network(context.fitting, winner)
     training = plan_training(context.fitting, found, baseline)
-    contenders = [train(context.fitting, training, contender) for contender in (found, baseline)]
+    for contender in (found, baseline):
+        train(context.fitting, training, contender)
+    contenders = [retrain_head(context.fitting, training, contender) for contender in (found, baseline)]
     # Only now is the test split looked at.
     return evaluate(context.fitting, training, *contenders)

@@ -40,7 +40,7 @@ training, which is planned after them, has the less time.
 """
 
 MEASURING = 0.015
-"""Share of the time limit that each of the four measurements of throughput may take."""
+"""Share of the time limit that a measurement of throughput may take: of four, of six with a trained second stage."""
 
 LONGEST_MEASUREMENT = 8.0
 """Seconds that are enough for one."""
@@ -152,9 +152,18 @@ def plan_search(
 
 
 def plan_training(
-    limit: float, elapsed: float, *, fixed: int | None, images: int, found_rate: float, baseline_rate: float
+    limit: float,
+    elapsed: float,
+    *,
+    fixed: int | None,
+    images: int,
+    found_rate: float,
+    baseline_rate: float,
+    heads_seconds: float = 0.0,
 ) -> TrainPlan:
     """Gives what is left of the time limit to the found network and the baseline, the same epochs each.
+
+    The second stages of both follow the training of both and run to their end: their time is set aside.
 
     Args:
         limit: the time limit in seconds.
@@ -163,11 +172,12 @@ def plan_training(
         images: images an epoch.
         found_rate: measured images a second of training the found network.
         baseline_rate: the same of the baseline.
+        heads_seconds: seconds of the second stages of both.
     """
     found, baseline = images / found_rate, images / baseline_rate
-    left = max(0.0, USABLE * limit - elapsed)
+    left = max(0.0, USABLE * limit - elapsed - heads_seconds)
     epochs = fixed or max(1, min(MOST_EPOCHS["train"], int(left / (found + baseline))))
-    end = LATEST * limit
+    end = LATEST * limit - heads_seconds
     return TrainPlan(
         epochs=epochs,
         found_rate=found_rate,

@@ -64,7 +64,7 @@ def choose_source(target: Dataset, named: Dataset | None) -> SupernetSource:
     """
     if named is not None:
         return SupernetSource(
-            train=named.train.with_selection(named.selection),
+            train=named.fit,
             normalization=named.normalization,
             flip=named.flip,
             sampler="instance" if named.imbalance_factor < 1.5 else "class_balanced",

@@ -22,18 +22,16 @@ def auroc(scores: Tensor, targets: Tensor) -> float | None:
     Returns:
         The macro mean over the classes that have images, or None where all images are of one class.
     """
-    columns = np.ascontiguousarray(scores.float().cpu().numpy().T)
-    labels = targets.cpu().numpy()
-    ordered = np.sort(columns, axis=1)
-    by_class = np.argsort(labels, kind="stable")
-    own_scores = columns[labels, np.arange(len(labels))][by_class]
-    present, starts = np.unique(labels[by_class], return_index=True)
+    columns, labels = scores.float().cpu().numpy(), targets.cpu().numpy()
+    present, starts = np.unique(np.sort(labels), return_index=True)
     if len(present) == 1:
         return None
     areas = []
-    for label, own in zip(present, np.split(own_scores, starts[1:]), strict=True):
-        below, to_last = (np.searchsorted(ordered[label], own, side=side) for side in ("left", "right"))
+    for label, rows in zip(present, np.split(np.argsort(labels, kind="stable"), starts[1:]), strict=True):
+        column = columns[:, label]  # sorted one by one: with thousands of classes a copy of all is gigabytes
+        ordered = np.sort(column)
+        below, to_last = (np.searchsorted(ordered, column[rows], side=side) for side in ("left", "right"))
         ranks = (below + to_last + 1) / 2
-        pairs = len(own) * (len(labels) - len(own))
-        areas.append((ranks.sum() - len(own) * (len(own) + 1) / 2) / pairs)
+        pairs = len(rows) * (len(labels) - len(rows))
+        areas.append((ranks.sum() - len(rows) * (len(rows) + 1) / 2) / pairs)
     return float(np.mean(areas))

@@ -7,7 +7,7 @@ from typing import cast, final
 import optuna
 
 from tailornas.config import RunConfig, SourceConfig, to_toml
-from tailornas.data import DataConfig, Dataset, prepare
+from tailornas.data import SOURCES, DataConfig, Dataset, apart_from
 from tailornas.errors import ConfigError
 from tailornas.methods import (
     METHODS,
@@ -19,6 +19,7 @@ from tailornas.methods import (
     choose_source,
     published_source,
 )
+from tailornas.pipeline.images import READING, read_images
 from tailornas.pipeline.networks import network_values, weights_path
 from tailornas.report import Data, Limits, LogLine, Network, Plan, Report, Row, Verdict, render, summarize, verdict
 from tailornas.runs import Console, RunFolder, environment
@@ -37,7 +38,7 @@ from tailornas.training import make_fabric
 
 __all__ = ["STAGES", "Outcome", "run"]
 
-STAGES = {
+STAGES = READING | {
     "plan": "what fits into the time limit",
     "pretrain": "supernet on the source",
     "adapt": "supernet's head on the target",
@@ -104,7 +105,7 @@ def run(
         TailorNASError: the input cannot be used, or a training diverged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
-    target = prepare(config.data, config.seed)
+    target = read_images(config.data, config.seed, console)
     fabric = make_fabric(config.device, target.image_size)
     # Built, and below filled, before anything is written: a mistake in a file of the user's is told at once.
     space = build_space(config.space, len(target.classes), generator(config.seed, "check"), target.image_size)
@@ -115,7 +116,7 @@ def run(
         source = published_source(target, weights)
         load_published(space.network, weights)
     else:
-        source = choose_source(target, _named_source(config.source, config.data, target, config.seed))
+        source = choose_source(target, _named_source(config.source, config.data, target, config.seed, console))
     with RunFolder.open(out, to_toml(config), console, job="search", overwrite=overwrite, started=started) as folder:
         _introduce(console, folder, target, source)
         context = Context(
@@ -152,28 +153,35 @@ def run(
         )
 
 
-def _named_source(source: SourceConfig, data: DataConfig, target: Dataset, seed: int) -> Dataset | None:
-    """The dataset that the user named as the source, with images of the target's size."""
+def _named_source(
+    source: SourceConfig, data: DataConfig, target: Dataset, seed: int, console: Console
+) -> Dataset | None:
+    """The dataset that the user named as the source, with images of the target's size and none that judges it."""
     if source.data is None:
         if source.data_dir is not None:
             raise ConfigError("source.data_dir is given without source.data: name the source, or leave both out")
         return None
-    if (source.data, source.data_dir or data.data_dir) == (data.data, data.data_dir):
+    if _place(source.data, source.data_dir or data.data_dir) == _place(data.data, data.data_dir):
         raise ConfigError(
             f"source and target are both {source.data!r} and would share images: leave the source out, and the images "
             "that the target does not use become the source"
         )
-    return prepare(
-        DataConfig(
-            data=source.data,
-            data_dir=source.data_dir,
-            profile="as-is",
-            image_size=target.image_size,
-            memory_cap_mb=data.memory_cap_mb,
-            skip_bad=data.skip_bad,
-        ),
-        seed,
+    named = DataConfig(
+        data=source.data,
+        data_dir=source.data_dir,
+        profile="as-is",
+        image_size=target.image_size,
+        memory_cap_mb=data.memory_cap_mb,
+        skip_bad=data.skip_bad,
     )
+    return apart_from(read_images(named, seed, console), target)
+
+
+def _place(data: str, data_dir: Path | None) -> tuple[str | Path, ...]:
+    """What a source is, however its path is written; a benchmark is the same wherever its files lie."""
+    if data in SOURCES:
+        return (data,)
+    return tuple(path.expanduser().resolve() for path in (Path(data), data_dir) if path is not None)
 
 
 def _introduce(console: Console, folder: RunFolder, target: Dataset, source: SupernetSource) -> None:
@@ -188,6 +196,8 @@ def _introduce(console: Console, folder: RunFolder, target: Dataset, source: Sup
         folder.note(f"Classes with a single image, which no choice can heed: {', '.join(target.unscored)}.")
     if target.skipped:
         folder.note(f"Images left out because they cannot be read: {', '.join(target.skipped)}.")
+    for sentence in target.notes:
+        folder.note(sentence)
 
 
 def _report(
@@ -231,7 +241,7 @@ def _plan(config: RunConfig, folder: RunFolder, target: Dataset, source: Superne
     search, training = folder.artifact("plan"), folder.artifact("plan-training")
     assert search is not None and training is not None
     early, late = SearchPlan(**search.values), TrainPlan(**training.values)
-    fitted = len(target.train) + len(target.selection)
+    fitted = len(target.fit)
     stages = [
         ("pretrain", early.pretrain_epochs, len(source.train), early.pretrain_rate),
         ("adapt", early.adapt_epochs, len(target.train), early.adapt_rate),

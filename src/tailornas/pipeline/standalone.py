@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import cast, final
 
 from tailornas.config import RunConfig, StandaloneConfig, read_config, to_toml
-from tailornas.data import Dataset, prepare
+from tailornas.data import Dataset
 from tailornas.errors import ConfigError
-from tailornas.methods import DEFAULT_EPOCHS, Fitting, TrainPlan, check_training, evaluate, make_contender
+from tailornas.methods import Fitting, TrainPlan, check_training, evaluate, make_contender, retrain_head
 from tailornas.methods import train as train_contender
+from tailornas.pipeline.images import READING, read_images
 from tailornas.pipeline.networks import network_values, weights_path
 from tailornas.report import Data, LogLine, Network, NetworkReport, Verdict, render_network, result, summarize_one
 from tailornas.runs import Console, RunFolder, environment, read_json, recorded_job
@@ -21,7 +22,11 @@ from tailornas.training import make_fabric
 
 __all__ = ["TRAIN_STAGES", "Trained", "train"]
 
-TRAIN_STAGES = {"train": "the network", "train-head": "its head, the rest frozen", "evaluate": "on the test split"}
+TRAIN_STAGES = READING | {
+    "train": "the network",
+    "train-head": "its head, the rest frozen",
+    "evaluate": "on the test split",
+}
 """What each stage does, for people."""
 
 
@@ -60,7 +65,7 @@ def train(
     overwrite: bool = True,
     started: float | None = None,
 ) -> Trained:
-    """Trains a network on all images of the target that are not test, and measures and reports the last epoch's.
+    """Trains a network on the training images of the target, and measures and reports the last epoch's.
 
     Args:
         config: everything that can be told.
@@ -73,7 +78,7 @@ def train(
     Raises:
         TailorNASError: the input cannot be used, or the training diverged.
     """
-    target = prepare(config.data, config.seed)
+    target = read_images(config.data, config.seed, console)
     fabric = make_fabric(config.device, target.image_size)
     backbone, space = _found(config.backbone, config.space)
     rng = generator(config.seed, "train", "weights")
@@ -99,14 +104,18 @@ def train(
             f"{len(target.classes)} classes, {target.image_size} pixels, imbalance factor "
             f"{fitting.split.counts.imbalance_factor:.3g}."
         )
+        for sentence in target.notes:
+            folder.note(sentence)
         identity = {
             "backbone": backbone.name,
             "space": space and identify(space),
             "weights": backbone.weights and _content(backbone.weights),
         }
         contender = make_contender(fitting, "train", _title(backbone.name), backbone.name, network, identity)
-        plan = TrainPlan(config.train.epochs or DEFAULT_EPOCHS["train"])
-        evaluate(fitting, plan, train_contender(fitting, plan, contender))
+        assert config.train.epochs is not None
+        plan = TrainPlan(config.train.epochs)
+        train_contender(fitting, plan, contender)
+        evaluate(fitting, plan, retrain_head(fitting, plan, contender))
         trained = network_values(folder, "train", config.train, backbone.weights or "scratch")
         report = _report(config, folder, target, trained, command)
         return Trained(
@@ -120,7 +129,7 @@ def _report(
     config: StandaloneConfig, folder: RunFolder, target: Dataset, trained: Network, command: str
 ) -> NetworkReport:
     """Gathers what the stages left in the run folder."""
-    # All images that are not test were trained on, so that no selection split is left to speak of.
+    # Nothing was selected: images that were held out for it were trained on, and a list of the source's is not used.
     data = {
         **target.values(),
         "train_counts": list(target.fit.counts),

@@ -10,7 +10,8 @@ from PIL import Image
 
 from tailornas.data import Inspection, Part, decode_image
 from tailornas.report.data_figures import class_sizes, image_sizes
-from tailornas.report.data_values import BALANCED, SMALL, ClassValues, DataValues
+from tailornas.report.data_sentences import BALANCED, SMALL
+from tailornas.report.data_values import ClassValues, DataValues
 from tailornas.report.figures import LOG_FROM, by_size
 from tailornas.report.page import render_template
 from tailornas.report.sections import Panel, Section, plot
@@ -18,7 +19,10 @@ from tailornas.report.sections import Panel, Section, plot
 __all__ = ["ClassSamples", "render_data", "sample_classes", "samples"]
 
 LISTED = 500
-"""The page lists so many bad images and duplicates; the JSON output lists all."""
+"""The page lists so many bad images and groups of equal ones; the JSON output lists all."""
+
+COPIES = 20
+"""The page lists so many images of a group of equal ones."""
 
 _THUMBNAIL = 64  # pixels
 _CLASSES, _IMAGES = 4, 8  # so many classes of the head, the middle and the tail each, and so many images of each class
@@ -56,7 +60,7 @@ def render_data(inspection: Inspection, values: DataValues) -> str:
         sections=_sections(inspection, values),
         samples=samples(inspection, values),
         classes=[values["per_class"][i] for i in by_size([entry["images"] for entry in values["per_class"]])],
-        limits={"listed": LISTED, "small": SMALL, "balanced": BALANCED},
+        limits={"listed": LISTED, "copies": COPIES, "small": SMALL, "balanced": BALANCED},
     )
 
 

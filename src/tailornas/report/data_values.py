@@ -2,19 +2,18 @@
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping
-from typing import Literal, TypedDict
+from collections.abc import Iterable, Mapping
+from typing import TypedDict
 
 import numpy as np
 from numpy.typing import NDArray
 
-from tailornas.data import Inspection, Part, PartName, Problem
+from tailornas.data import Inspection, Part, Problem
 from tailornas.metrics import shot_groups, tercile_groups
+from tailornas.report.data_sentences import SMALL, advice, found, warnings
 from tailornas.types import ClassCounts
 
 __all__ = [
-    "BALANCED",
-    "SMALL",
     "ClassValues",
     "DataValues",
     "DuplicateValues",
@@ -23,12 +22,6 @@ __all__ = [
     "SizeValues",
     "data_values",
 ]
-
-BALANCED = 1.5
-"""Imbalance factor up to which classes count as nearly equal in size."""
-
-SMALL = 5
-"""A class of fewer images is named: not every split gets one, or a rate on it has steps of 20% and more."""
 
 _COMMON = 20  # sizes that are listed one by one
 
@@ -87,7 +80,8 @@ class DataValues(TypedDict):
     """Everything that is told; ``imbalance_factor`` is None where a class is empty, ``sizes`` where no image is usable.
 
     ``common_sizes`` are ``[width, height, images]``. ``fit_groups`` are the groups of a run's own report, which go by
-    the images left once the test images are set apart.
+    the images left once the test images are set apart. ``passed_over`` counts the files that lie among the images but
+    have no image's name, by ending and class.
     """
 
     data: str
@@ -109,6 +103,7 @@ class DataValues(TypedDict):
     bad: list[ProblemValues]
     animated: list[ProblemValues]
     duplicates: list[DuplicateValues]
+    passed_over: dict[str, dict[str, int]]
     small_classes: list[str]
     without_selection: list[str]
     without_test: list[str]
@@ -163,8 +158,8 @@ def data_values(inspection: Inspection, data: str) -> DataValues:
         "common_sizes": [[*size, images] for size, images in _common_sizes(sizes)],
         "modes": _merged(part.scan.modes for part in parts.values()),
         "formats": _merged(part.scan.formats for part in parts.values()),
-        "bad": [_problem(inspection, *found) for found in _found(parts, "bad")],
-        "animated": [_problem(inspection, *found) for found in _found(parts, "animated")],
+        "bad": [_problem(inspection, *entry) for entry in found(parts, "bad")],
+        "animated": [_problem(inspection, *entry) for entry in found(parts, "animated")],
         "duplicates": [
             {
                 "kind": duplicate.kind,
@@ -179,12 +174,13 @@ def data_values(inspection: Inspection, data: str) -> DataValues:
             }
             for duplicate in inspection.duplicates
         ],
+        "passed_over": {ending: dict(by_class) for ending, by_class in inspection.passed_over.items()},
         "small_classes": [entry["name"] for entry in per_class if entry["images"] < SMALL],
         "without_selection": [entry["name"] for entry in per_class if entry["selection"] == 0],
         "without_test": [entry["name"] for entry in per_class if entry["test"] == 0],
         "refusal": inspection.refusal,
-        "warnings": list(_warnings(inspection)),
-        "advice": list(_advice(inspection, fixed)),
+        "warnings": list(warnings(inspection)),
+        "advice": list(advice(inspection, fixed)),
     }
 
 
@@ -213,12 +209,6 @@ def _merged(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
     return dict(total.most_common())
 
 
-def _found(parts: Mapping[PartName, Part], kind: Literal["bad", "animated"]) -> Iterator[tuple[str, Part, Problem]]:
-    for name, part in parts.items():
-        for problem in part.scan.bad if kind == "bad" else part.scan.animated:
-            yield name, part, problem
-
-
 def _problem(inspection: Inspection, name: str, part: Part, problem: Problem) -> ProblemValues:
     return {
         "part": name,
@@ -227,74 +217,3 @@ def _problem(inspection: Inspection, name: str, part: Part, problem: Problem) ->
         "kind": problem.kind,
         "reason": problem.reason,
     }
-
-
-def _warnings(inspection: Inspection) -> Iterator[str]:
-    """What to mend, a sentence each."""
-    parts, classes, division = inspection.parts, inspection.classes, inspection.division
-    if inspection.refusal:
-        yield f"A run would refuse these images: {inspection.refusal}."
-    bad = len(list(_found(parts, "bad")))
-    if bad:
-        total = sum(len(part.scan) for part in parts.values())
-        yield f"{bad:,} of {total:,} images cannot be read: a run stops there, unless --skip-bad leaves them out."
-    animated = len(list(_found(parts, "animated")))
-    if animated:
-        yield f"{_images(animated, 'has', 'have')} several frames: a run uses the first."
-    copies = Counter(duplicate.kind for duplicate in inspection.duplicates)
-    if copies["parts"]:
-        yield (
-            f"{_images(copies['parts'], 'is', 'are')} in more than one part ({', '.join(parts)}): results on "
-            "them would be too good, so remove them from all but one."
-        )
-    if copies["classes"]:
-        yield f"{_images(copies['classes'], 'is', 'are')} there under several labels, of which at most one is right."
-    if copies["class"]:
-        apart = "" if "test" in parts else ": a run may train on one copy and test on another"
-        yield f"{_images(copies['class'], 'is', 'are')} there more than once in a class{apart}."
-    small = [name for name, n in zip(classes, inspection.counts, strict=True) if n < SMALL]
-    if small:
-        yield f"{_classes(small)} fewer than {SMALL} images."
-    if division:
-        for part, counts, use in (
-            ("selection", division.selection, "to choose by"),
-            ("test", division.test, "to test on"),
-        ):
-            lacking = [name for name, n in zip(classes, counts, strict=True) if not n]
-            if lacking:
-                yield f"{_classes(lacking)} no {part} image {use}, so no {part} figure includes {_them(lacking)}."
-
-
-def _advice(inspection: Inspection, groups: Mapping[str, tuple[int, ...]]) -> Iterator[str]:
-    """Which loss and which metric, as far as the class sizes say; nothing where a class is empty."""
-    counts = inspection.counts
-    if min(counts) == 0:
-        return
-    if counts.imbalance_factor <= BALANCED:
-        yield "The classes are nearly equal in size: plain cross-entropy and accuracy are enough."
-        return
-    largest = max(range(len(counts)), key=lambda label: counts[label])
-    yield (
-        f"Judge by balanced accuracy (always answering {inspection.classes[largest]!r} would be right for "
-        f"{counts[largest] / counts.total:.0%} of the images, but for 1 class of {len(counts)}), and train with a loss "
-        "that knows the class sizes, such as ldam with drw or balanced_softmax."
-    )
-    absent = [name for name in ("many", "medium", "few") if name not in groups]
-    if absent:
-        yield (
-            f"By the fixed thresholds no class is {' or '.join(f'{name}-shot' for name in absent)}: "
-            "to compare large classes with small ones, let a run group by terciles (--set groups.by=terciles)."
-        )
-
-
-def _images(number: int, one: str, several: str) -> str:
-    return f"{number:,} image {one}" if number == 1 else f"{number:,} images {several}"
-
-
-def _classes(names: list[str]) -> str:
-    shown = ", ".join(names[:5]) + (", ..." if len(names) > 5 else "")
-    return f"1 class ({shown}) has" if len(names) == 1 else f"{len(names):,} classes ({shown}) have"
-
-
-def _them(names: list[str]) -> str:
-    return "it" if len(names) == 1 else "them"

@@ -35,8 +35,9 @@ class Verdict:
 def verdict(found: Network, baseline: Network) -> Verdict:
     """Judges the difference in balanced accuracy on the test split by its standard error.
 
-    The difference's standard error is that of independent test images. The networks share theirs and mostly
-    fail on the same ones, so it is too large rather than too small; below twice that, a difference is noise.
+    The difference's standard error is that of independent test images: how far it would be another on other test
+    images. How far it would be another after other trainings, from one seed to the next, one training of each network
+    cannot say, and the sentence says so. Below twice the standard error, a difference is noise.
     """
     rates = found["metrics"]["balanced_accuracy"], baseline["metrics"]["balanced_accuracy"]
     difference, error = rates[0] - rates[1], _joint_error(found, baseline)
@@ -44,7 +45,8 @@ def verdict(found: Network, baseline: Network) -> Verdict:
         f"on the test split the found network has {percent(rates[0])} balanced accuracy with "
         f"{count(found['macs'])} MACs and {count(found['params'])} parameters, the baseline "
         f"{percent(rates[1])} with {count(baseline['macs'])} and {count(baseline['params'])}; the difference "
-        f"of {points(difference)} points has a standard error of {100 * error:.1f}"
+        f"of {points(difference)} points has a standard error of {100 * error:.1f} (over test images: differences "
+        "between trainings, by their seeds, are not included)"
     )
     name = baseline["name"]
     if difference == 0 or abs(difference) < 2 * error:

@@ -96,8 +96,10 @@ class Cell(nn.Module):
 
 
 @final
-class Auxiliary(nn.Module):
+class Auxiliary(Backbone):
     """A second classifier, after two thirds of the network, that helps to train it (arXiv 1409.4842, sec. 5).
+
+    Its images are the feature maps of a cell, 8 × 8 pixels. As in any network the loss decides what its head is.
 
     Args:
         inputs: channels in.
@@ -105,27 +107,14 @@ class Auxiliary(nn.Module):
     """
 
     def __init__(self, inputs: int, classes: int) -> None:
-        super().__init__()
+        super().__init__(768, classes)
         self.pool = nn.AvgPool2d(5, stride=3)
         self.first = ConvBN(pointwise(inputs, 128), affine=True)
         self.second = ConvBN(nn.Conv2d(128, 768, 2, bias=False), affine=True)
-        self.head = nn.Linear(768, classes)
 
-    def forward(self, features: Concatenation) -> Tensor:
-        """Maps feature maps of 8 × 8 pixels to ``(batch, classes)``.
-
-        Raises:
-            ConfigError: feature maps of another size.
-        """
-        x = features.rectified
-        if x.shape[2:] != (8, 8):
-            raise ConfigError(
-                f"the auxiliary head is for images of 32 pixels, 8 after two reductions: its feature maps have "
-                f"{x.shape[2]} x {x.shape[3]}; build the network with auxiliary=False"
-            )
-        x = F.relu_(self.second(F.relu_(self.first(self.pool(x)))))
-        logits: Tensor = self.head(x.flatten(1))
-        return logits
+    def features(self, x: Tensor) -> Tensor:
+        """Maps the ReLU of a cell's output, ``(batch, inputs, 8, 8)``, to features ``(batch, 768)``."""
+        return F.relu_(self.second(F.relu_(self.first(self.pool(x))))).flatten(1)
 
 
 @final
@@ -191,7 +180,8 @@ class DARTSNetwork(Backbone):
 
         Args:
             probability: in [0, 1); 0 switches it off.
-            generator: what forward passes draw from, on any device. A training sets one a step, seeded by its position.
+            generator: what forward passes draw from; on the device of the images, which else waits for it. A training
+                sets one a step, seeded by its position.
 
         Raises:
             ConfigError: a probability out of range, or a positive one without a generator.
@@ -201,6 +191,21 @@ class DARTSNetwork(Backbone):
         if probability > 0 and generator is None:
             raise ConfigError("drop path draws random numbers: expected a generator")
         self._drop, self._generator = probability, generator if probability else None
+
+    def check_image_size(self, image_size: int) -> None:
+        """Refuses images that the auxiliary head, where there is one, cannot be trained with.
+
+        Args:
+            image_size: height and width in pixels.
+
+        Raises:
+            ConfigError: two reductions do not make 8 pixels of them.
+        """
+        if self.auxiliary is not None and -(-image_size // 4) != 8:
+            raise ConfigError(
+                f"the auxiliary head is for images of 32 pixels, 8 after two reductions, and these have {image_size}: "
+                "leave auxiliary out of the space's parameters"
+            )
 
     def features(self, x: Tensor) -> Tensor:
         """Maps images ``(batch, 3, height, width)`` to features ``(batch, feature_dim)``."""
@@ -214,8 +219,10 @@ class DARTSNetwork(Backbone):
         """
         if self.auxiliary is None:
             raise ConfigError("this network has no auxiliary head: build it with auxiliary=True")
+        for side in x.shape[2:]:
+            self.check_image_size(side)
         outputs = self._run(x)
-        return self.classify(outputs[-1].value.mean((2, 3))), self.auxiliary(outputs[self.tap])
+        return self.classify(outputs[-1].value.mean((2, 3))), self.auxiliary(outputs[self.tap].rectified)
 
     def _run(self, x: Tensor) -> list[Concatenation]:
         """The outputs of all cells."""

@@ -85,6 +85,11 @@ def largest(number: Number) -> int:
     return number.largest if isinstance(number, Dimension) else number
 
 
+def smallest(number: Number) -> int:
+    """The number, or the smallest that it can be decided to be."""
+    return min(number.values.values()) if isinstance(number, Dimension) else number
+
+
 def current(number: Number) -> int:
     """The number, or what the active mode makes of it: see :attr:`Dimension.current`."""
     return number.current if isinstance(number, Dimension) else number

@@ -5,7 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
-from tailornas.spaces.dimension import Dimension, Number, largest
+from tailornas.spaces.dimension import Dimension, Number, largest, smallest
 from tailornas.spaces.elastic import ElasticLinear
 from tailornas.spaces.operations import initialise
 from tailornas.types import Normalization
@@ -37,6 +37,11 @@ class Backbone(nn.Module, ABC):
     def feature_dim(self) -> int:
         """Length of the feature vector; where architectures decide it, of the longest."""
         return largest(self._feature_dim)
+
+    @property
+    def least_feature_dim(self) -> int:
+        """Length of the feature vector; where architectures decide it, of the shortest."""
+        return smallest(self._feature_dim)
 
     @property
     def elastic_features(self) -> bool:

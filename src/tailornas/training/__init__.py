@@ -13,13 +13,14 @@ from tailornas.training.loop import (
     make_optimizer,
 )
 from tailornas.training.objective import check_objective, new_head
-from tailornas.training.second_stage import SecondStageConfig, replace_head, second_stage
-from tailornas.training.standalone import TrainConfig, train, train_sampler
+from tailornas.training.second_stage import SecondStageConfig, fit_head, replace_head, second_stage
+from tailornas.training.standalone import PUBLISHED_RECIPE, TrainConfig, train, train_sampler
 from tailornas.training.supernet import PretrainConfig, pretrain
 from tailornas.training.throughput import images_per_second
 from tailornas.training.two_branch import PairedBatches, TwoBranchNetwork, check_two_branch, two_branch_loss
 
 __all__ = [
+    "PUBLISHED_RECIPE",
     "DeviceConfig",
     "EpochBatches",
     "Fitted",
@@ -35,6 +36,7 @@ __all__ = [
     "check_objective",
     "check_two_branch",
     "fit",
+    "fit_head",
     "images_per_second",
     "learning_rate_at",
     "make_fabric",

@@ -1,5 +1,6 @@
 """Device and precision, through Lightning Fabric."""
 
+import os
 from typing import Literal, final
 
 import torch
@@ -52,8 +53,14 @@ def make_fabric(config: DeviceConfig, image_size: int | None = None) -> Fabric:
             short that threads wait for each other more than they work, above all where other programs run.
 
     Raises:
-        ConfigError: the accelerator is not there.
+        ConfigError: the accelerator is not there, or a launcher has started several processes.
     """
+    if (processes := os.environ.get("WORLD_SIZE", "1")) != "1":
+        # Each would train on its own and write to the same folder.
+        raise ConfigError(
+            f"a launcher such as torchrun has started {processes} processes (WORLD_SIZE) and a job runs in one, on one "
+            "device: start it without the launcher"
+        )
     if config.threads is not None:
         torch.set_num_threads(config.threads)
     elif image_size is not None and image_size <= SMALL_IMAGES:

@@ -31,14 +31,17 @@ def recalibrate(fabric: Fabric, network: nn.Module, batches: Iterable[tuple[Tens
     """Replaces the running statistics of every batch norm by their averages over ``batches``, in place.
 
     A supernet's running statistics mix those of all paths; a path's accuracy means nothing under them (Guo et al.
-    2020, 1904.00420, section 3.4). Statistics are averaged over batches with equal weight.
+    2020, 1904.00420, section 3.4). Statistics are averaged over batches with equal weight. All but the batch norms
+    are in evaluation mode: dropout would draw random numbers, and the statistics would not be those of predictions.
     """
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
         norm.momentum = None  # torch's cumulative average
-    network.train()
+    network.eval()
+    for norm in norms:
+        norm.train()
     for images, _ in batches:
         with fabric.autocast():
             network(images)

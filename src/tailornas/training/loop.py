@@ -3,6 +3,7 @@
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Literal, NamedTuple, Protocol, Self, final
 
@@ -12,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
 from tailornas.errors import ConfigError, DivergenceError
+from tailornas.seeding import derive_seed
 from tailornas.stages import Stage
 
 __all__ = ["EpochBatches", "Fitted", "OptimizerConfig", "Position", "Step", "fit", "learning_rate_at", "make_optimizer"]
@@ -140,13 +142,15 @@ def fit(
     *,
     epochs: int,
     optimizer: OptimizerConfig,
+    seed: int,
     stage: Stage,
     key: str = "optimizer.learning_rate",
 ) -> Fitted:
     """Fits the parameters of ``module`` by ``step``, epoch by epoch, from the stage's last checkpoint on.
 
-    Nothing random is drawn here: ``batches`` and ``step`` draw by position, so a resumed training ends with the bits
-    of one that was never interrupted. Losses stay on the device until the epoch ends.
+    A resumed training ends with the bits of one that was never interrupted: ``batches`` and ``step`` draw by position,
+    and for modules that draw from torch's global generator, such as dropout, that one is seeded by ``seed``, ``key``
+    and epoch and afterwards put back. Losses stay on the device until the epoch ends.
 
     Args:
         fabric: device and precision.
@@ -155,8 +159,9 @@ def fit(
         batches: the data, an epoch at a time.
         epochs: how many epochs; at least 1.
         optimizer: its settings.
+        seed: the run's seed.
         stage: checkpoints, log and progress.
-        key: where users set the learning rate, for messages.
+        key: where users set the learning rate, for messages and as a position of the seed.
 
     Raises:
         DivergenceError: a loss was NaN or infinite; the last epoch's checkpoint is kept.
@@ -177,22 +182,23 @@ def fit(
         started = time.perf_counter()
         epoch_images = 0
         module.train()
-        for index, (images, labels) in enumerate(batches.epoch(epoch, epochs)):
-            done = epoch * len(batches) + index
-            rate = learning_rate_at(optimizer, done, steps)
-            for group in sgd.param_groups:
-                group["lr"] = rate
-            with fabric.autocast():
-                loss = step(images, labels, Position(done, done / steps))
-            sgd.zero_grad(set_to_none=True)
-            fabric.backward(loss)
-            if optimizer.clip_norm is not None:
-                nn.utils.clip_grad_norm_(parameters, optimizer.clip_norm, foreach=True)
-            sgd.step()
-            losses[index] = loss.detach()
-            epoch_images += len(labels)
-            if index % 16 == 0:
-                stage.progress(done, steps, "steps", epoch=f"{epoch + 1}/{epochs}")
+        with _seeded(fabric.device, derive_seed(seed, key, epoch)):
+            for index, (images, labels) in enumerate(batches.epoch(epoch, epochs)):
+                done = epoch * len(batches) + index
+                rate = learning_rate_at(optimizer, done, steps)
+                for group in sgd.param_groups:
+                    group["lr"] = rate
+                with fabric.autocast():
+                    loss = step(images, labels, Position(done, done / steps))
+                sgd.zero_grad(set_to_none=True)
+                fabric.backward(loss)
+                if optimizer.clip_norm is not None:
+                    nn.utils.clip_grad_norm_(parameters, optimizer.clip_norm, foreach=True)
+                sgd.step()
+                losses[index] = loss.detach()
+                epoch_images += len(labels)
+                if index % 16 == 0:
+                    stage.progress(done, steps, "steps", epoch=f"{epoch + 1}/{epochs}")
         _refuse_divergence(losses, parameters, epoch, steps, optimizer, key)
         mean_loss = float(losses.mean())
         epoch_seconds = time.perf_counter() - started
@@ -228,6 +234,14 @@ def fit(
         if stopped:
             return _fitted(epoch + 1, mean_loss, seconds, images_seen)
     return _fitted(epochs, mean_loss, seconds, images_seen)
+
+
+@contextmanager
+def _seeded(device: torch.device, seed: int) -> Iterator[None]:
+    """Inside, torch's global generators draw from ``seed``; afterwards those of the CPU and of a GPU are put back."""
+    with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+        torch.manual_seed(seed)
+        yield
 
 
 def _fitted(epochs: int, loss: float, seconds: float, images: int) -> Fitted:

@@ -27,12 +27,12 @@ from tailornas.seeding import generator
 from tailornas.spaces import DARTSNetwork
 from tailornas.stages import Stage
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
-from tailornas.training.objective import check_objective
+from tailornas.training.objective import CLASS_WEIGHTS, LOSS, LOSS_SETTINGS, SAMPLER, check_objective
 from tailornas.training.second_stage import SecondStageConfig
 from tailornas.training.two_branch import TwoBranchNetwork, two_branch_loss
 from tailornas.types import ClassCounts
 
-__all__ = ["TrainConfig", "train", "train_sampler"]
+__all__ = ["PUBLISHED_RECIPE", "TrainConfig", "train", "train_sampler"]
 
 
 @final
@@ -47,23 +47,26 @@ class TrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else the command's default")
-    batch_size: int = Field(128, ge=2)
-    loss: LossName = Field("ldam", description="loss, by name")
-    loss_settings: dict[str, float | str] = Field({}, description="settings of the loss, by name")
-    class_weights: Weighting | None = Field(
-        None, description="auto, effective, inverse, smoothed, or one number a class; none: auto with drw, else all 1"
-    )
+    batch_size: int = Field(128, ge=2, description="images a step")
+    loss: LossName = Field("ldam", description=LOSS)
+    loss_settings: dict[str, float | str] = Field({}, description=LOSS_SETTINGS)
+    class_weights: Weighting | None = Field(None, description=f"{CLASS_WEIGHTS}; none: auto with drw, else all 1")
     schedule: ScheduleConfig | None = Field(
         None, description="when class weights or balanced sampling come in; none: drw with ldam, else not deferred"
     )
-    sampler: str = Field("instance", description="order of an epoch, by name")
-    head: str | None = Field(None, description="last layer, by name; none: cosine with ldam, else linear")
+    sampler: str = Field("instance", description=SAMPLER)
+    head: str | None = Field(None, description=f"last layer: {', '.join(HEADS)}; none: cosine with ldam, else linear")
     mix: MixConfig = MixConfig()
     two_branch: bool = Field(
         False, description="bilateral-branch training (BBN), of a network twice from its last block on"
     )
     second_stage: SecondStageConfig = SecondStageConfig()
-    drop_path: float = Field(0.0, ge=0, lt=1, description="DARTS networks: edges dropped at the end; rises from 0")
+    drop_path: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="DARTS networks: share of edges dropped at the end, rising from 0; other networks have no edges",
+    )
     auxiliary: float = Field(0.4, ge=0, description="DARTS networks with an auxiliary head: weight of its loss")
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=2e-4)
 
@@ -93,9 +96,10 @@ class TrainConfig(BaseModel):
         self.second_stage.check_trained_head(self.resolved_head)
         if self.second_stage.name == "logit_adjustment":
             balanced = {
-                f"loss {self.loss!r}": self.loss in ("balanced_softmax", "logit_adjustment")
+                f"loss {self.loss!r}": self.loss in ("balanced_softmax", "logit_adjustment", "seql")
                 or LOSSES[self.loss].own_weights,
-                "class weights": self.weighting is not None,
+                "mix 'remix'": self.mix.name == "remix",
+                f"class weights {self.weighting!r}": self.weighting is not None,
                 f"sampler {self.sampler!r}": self.sampler != "instance",
                 f"schedule {schedule.name!r}": schedule.name != "none",
                 "two_branch": self.two_branch,
@@ -103,7 +107,8 @@ class TrainConfig(BaseModel):
             if found := next((what for what, holds in balanced.items() if holds), None):
                 raise ConfigError(
                     f"second stage 'logit_adjustment' takes out the class priors that training left in (2007.07314, "
-                    f"equation 9) and {found} has taken them out already: leave out one of them"
+                    f"equation 9), which {found} took out already: use the loss 'ce' without class weights, schedule "
+                    "and sampler, or leave out the second stage"
                 )
         return self
 
@@ -139,6 +144,20 @@ class TrainConfig(BaseModel):
         return " + ".join(part for part, silent in parts if part != silent)
 
 
+PUBLISHED_RECIPE = TrainConfig(
+    epochs=200,
+    optimizer=OptimizerConfig(
+        weight_decay=2e-4, decay_all=True, nesterov=False, warmup=0.025, decay="step", clip_norm=None
+    ),
+)
+"""How results on the long-tailed CIFARs are published (1906.07413, section 4 and its code).
+
+200 epochs, batches of 128, SGD from 0.1, five epochs of warm-up, a hundredth of it from 80% and a ten-thousandth from
+90% of training on, weight decay 2e-4 on everything. The images are cropped and flipped, as the augmentation does by
+default.
+"""
+
+
 def train_sampler(settings: TrainConfig) -> Sampler:
     """The sampler of ``settings``, until its schedule brings in balanced sampling."""
 
@@ -167,18 +186,19 @@ def train(
 
     Args:
         fabric: device and precision.
-        network: on the device; its head must be the one that ``loss`` needs.
+        network: on the device; its head, and its auxiliary head's, must be those that ``loss`` needs.
         batches: the training images, in the order of :func:`train_sampler`; paired ones for a two-branch network.
         loss: called as ``loss(logits, targets, weights)``.
         counts: training images a class.
-        settings: class weights and their schedule, blending of images, optimizer.
+        settings: class weights and their schedule, blending of images, optimizer; ``drop_path`` and ``auxiliary`` are
+            for networks that have edges and an auxiliary head.
         epochs: how many epochs.
-        seed: what blending, and a loss that draws random numbers, draw them from.
+        seed: what blending, dropped paths, and a loss or modules that draw random numbers, draw them from.
         stage: checkpoints, log and progress.
         compiled: run the network through ``torch.compile``.
 
     Raises:
-        ConfigError: paths are to be dropped in a network that has none, or a two-branch network compiled.
+        ConfigError: a two-branch network is to be compiled.
         DataError: the loss was built for another number of classes.
         DivergenceError: a loss was not finite.
     """
@@ -190,23 +210,19 @@ def train(
     if compiled and isinstance(network, TwoBranchNetwork):
         raise ConfigError("torch.compile does not reach two-branch training: leave out device.compile or two_branch")
     cells = network if isinstance(network, DARTSNetwork) else None
-    if settings.drop_path and cells is None:
-        raise ConfigError(
-            f"train.drop_path drops edges of cells and {type(network).__name__} has none: leave it out, or train an "
-            "architecture of the space 'darts'"
-        )
     has_auxiliary = cells is not None and cells.auxiliary is not None
     outputs: Callable[[Tensor], Any] = cells.forward_with_auxiliary if cells is not None and has_auxiliary else network
     forward = torch.compile(outputs) if compiled else outputs
     schedule, weighting = settings.resolved_schedule, settings.weighting
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
-        loss.generator = generator(seed, "loss", at.step)
+        loss.generator = generator(seed, "loss", at.step, device=fabric.device)
         if isinstance(network, TwoBranchNetwork):
             return two_branch_loss(network, loss, images, labels, at.progress)
         if cells is not None and settings.drop_path:
             # Linear in time, as in the published code of DARTS.
-            cells.drop_path(settings.drop_path * at.progress, generator(seed, "drop path", at.step))
+            edges = generator(seed, "drop path", at.step, device=fabric.device)
+            cells.drop_path(settings.drop_path * at.progress, edges)
         weights = weights_at(schedule, weighting, counts, at.progress, fabric.device)
         mixed = mix(settings.mix, images, labels, generator(seed, "mix", at.step), counts)
 
@@ -219,4 +235,14 @@ def train(
         return value(logits)
 
     key = "train.optimizer.learning_rate"
-    return fit(fabric, network, step, batches, epochs=epochs, optimizer=settings.optimizer, stage=stage, key=key)
+    return fit(
+        fabric,
+        network,
+        step,
+        batches,
+        epochs=epochs,
+        optimizer=settings.optimizer,
+        seed=seed,
+        stage=stage,
+        key=key,
+    )

@@ -11,7 +11,7 @@ from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
 from tailornas.stages import Stage
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
-from tailornas.training.objective import check_objective, new_head
+from tailornas.training.objective import CLASS_WEIGHTS, LOSS, LOSS_SETTINGS, SAMPLER, check_objective, new_head
 from tailornas.types import ClassCounts
 
 __all__ = ["PretrainConfig", "pretrain"]
@@ -29,14 +29,12 @@ class PretrainConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else 60")
-    batch_size: int = Field(128, ge=2)
-    loss: LossName = Field("cross_entropy", description="loss, by name")
-    loss_settings: dict[str, float | str] = Field({}, description="settings of the loss, by name")
-    class_weights: Weighting | None = Field(
-        None, description="auto, effective, inverse, smoothed, or one number a class; none: all 1"
-    )
+    batch_size: int = Field(128, ge=2, description="images a step")
+    loss: LossName = Field("cross_entropy", description=LOSS)
+    loss_settings: dict[str, float | str] = Field({}, description=LOSS_SETTINGS)
+    class_weights: Weighting | None = Field(None, description=f"{CLASS_WEIGHTS}; none: all 1")
     sampler: str | None = Field(
-        None, description="order of an epoch, by name; none: class_balanced for a long-tailed source, else instance"
+        None, description=f"{SAMPLER}; none: class_balanced for a long-tailed source, else instance"
     )
     optimizer: OptimizerConfig = OptimizerConfig()
 
@@ -84,11 +82,21 @@ def pretrain(
     )
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
-        loss.generator = generator(seed, "pretrain", "loss", at.step)
+        loss.generator = generator(seed, "pretrain", "loss", at.step, device=fabric.device)
         architecture = space.simplify(space.sample(generator(seed, "pretrain", "path", at.step)))
         with space.activate(architecture):
             value: Tensor = loss(space.network(images), labels, weights)
         return value
 
     key = "pretrain.optimizer.learning_rate"
-    return fit(fabric, space.network, step, batches, epochs=epochs, optimizer=settings.optimizer, stage=stage, key=key)
+    return fit(
+        fabric,
+        space.network,
+        step,
+        batches,
+        epochs=epochs,
+        optimizer=settings.optimizer,
+        seed=seed,
+        stage=stage,
+        key=key,
+    )

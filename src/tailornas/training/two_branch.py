@@ -49,7 +49,7 @@ def check_two_branch(network: Backbone) -> None:
     if network.last_block is None:
         raise ConfigError(
             f"two-branch training doubles the last block of a network and {type(network).__name__} names none: "
-            "use a CIFAR ResNet"
+            "train a CIFAR ResNet, or leave out two_branch"
         )
 
 
@@ -111,6 +111,8 @@ class TwoBranchNetwork(Backbone):
 
     def mixed_logits(self, images: Tensor, alpha: float) -> Tensor:
         """Logits ``(batch, classes)`` of a pair of batches, ``(2 × batch, 3, height, width)`` (equation 1 and 2).
+
+        Twice the features, as in the authors' code: with alpha 1/2 they are those that :meth:`features` gives.
 
         Args:
             images: the conventional batch and the reversed one.

@@ -1,0 +1,31 @@
+import shutil
+from pathlib import Path
+
+from PIL import Image
+
+from tailornas.data.splits import DataConfig, prepare
+
+
+def lay(root: Path, counts: dict[str, int], blue: int) -> None:
+    for name, images in counts.items():
+        (root / name).mkdir(parents=True)
+        for number in range(images):
+            Image.new("RGB", (8, 8), (number, images, blue)).save(root / name / f"{number}.png")
+
+
+def test_what_is_passed_over_or_in_two_parts_is_noted(tmp_path: Path) -> None:
+    for part, blue in (("train", 0), ("val", 50), ("test", 100)):
+        lay(tmp_path / part, {"ant": 9, "bee": 5} if part == "train" else {"ant": 3, "bee": 4}, blue)
+    for number in range(2):
+        shutil.copy(tmp_path / "train" / "bee" / f"{number}.png", tmp_path / "test" / "bee" / f"copy {number}.png")
+    shutil.copy(tmp_path / "val" / "ant" / "0.png", tmp_path / "test" / "ant" / "copy.png")
+    (tmp_path / "train" / "ant" / "1.heic").touch()
+    (tmp_path / "test" / "bee" / "2.heic").touch()
+    (tmp_path / "test" / "bee" / "notes").touch()
+    dataset = prepare(DataConfig(data=str(tmp_path)), 0)
+    assert dataset.test.counts.counts == (4, 6)
+    assert dataset.notes == (
+        "Files passed over, because their names are not those of images: 2 ending in .heic, 1 without an ending.",
+        "1 test image is in the selection part, too: results on it are too good.",
+        "2 test images are in the train part, too: results on them are too good.",
+    )

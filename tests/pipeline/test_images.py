@@ -1,0 +1,43 @@
+import io
+from pathlib import Path
+
+import pytest
+from PIL import Image
+
+from tailornas.data import DataConfig
+from tailornas.errors import DataError
+from tailornas.pipeline.images import READING, read_images
+from tailornas.runs.console import PlainConsole
+
+
+@pytest.fixture
+def pets(tmp_path: Path) -> Path:
+    for label, name in enumerate(("cat", "dog")):
+        (tmp_path / name).mkdir()
+        for number in range(70):
+            Image.new("RGB", (4, 4), (number, label, 0)).save(tmp_path / name / f"{number:02}.png")
+    return tmp_path
+
+
+def test_reading_is_shown(pets: Path) -> None:
+    shown = io.StringIO()
+    assert len(read_images(DataConfig(data=str(pets)), 0, PlainConsole(READING, shown)).test) == 28
+    first, last = shown.getvalue().splitlines()
+    assert first.split() == ["images", *READING["images"].split()]
+    assert "done in" in last
+    assert "140/140 images" in last
+
+
+def test_a_mistake_is_told_alone() -> None:
+    shown = io.StringIO()
+    with pytest.raises(DataError, match="no such file or folder"):
+        read_images(DataConfig(data="./nowhere"), 0, PlainConsole(READING, shown))
+    assert shown.getvalue() == ""
+
+
+def test_a_broken_image_stops_it(pets: Path) -> None:
+    (pets / "dog" / "69.png").write_bytes(b"")
+    shown = io.StringIO()
+    with pytest.raises(DataError, match=r"69\.png"):
+        read_images(DataConfig(data=str(pets)), 0, PlainConsole(READING, shown))
+    assert "stopped" in shown.getvalue().splitlines()[-1]
