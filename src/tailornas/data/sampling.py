@@ -28,6 +28,9 @@ class Sampler(Protocol):
             counts: images a class; classes without images are never drawn.
             generator: CPU generator the order is drawn from.
             progress: how much of the training is done, from 0 in its first epoch to 1 in its last.
+
+        Raises:
+            DataError: the counts do not match the labels; ``instance`` has no use for counts and does not look.
         """
         ...
 

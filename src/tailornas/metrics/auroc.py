@@ -17,7 +17,7 @@ def auroc(scores: Tensor, targets: Tensor) -> float | None:
     Args:
         scores: ``(images, classes)``, higher for likelier classes; probabilities for a comparison across
             images.
-        targets: int64 ``(images,)``.
+        targets: int64 ``(images,)``, labels below ``classes``; :func:`tailornas.metrics.report` makes sure of that.
 
     Returns:
         The macro mean over the classes that have images, or None where all images are of one class.

@@ -12,7 +12,11 @@ __all__ = ["GroupConfig", "shot_groups", "tercile_groups"]
 
 @final
 class GroupConfig(BaseModel):
-    """How a report groups classes by their training images."""
+    """How a report groups classes by their training images.
+
+    Raises:
+        ConfigError: thresholds out of order, or given where the groups are terciles.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 

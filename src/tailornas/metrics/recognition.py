@@ -55,12 +55,20 @@ def confusion(predictions: Tensor, targets: Tensor, classes: int) -> Tensor:
 
 
 def class_recalls(confusion: Tensor) -> Tensor:
-    """Share of each class's images that were recognised: float64 ``(classes,)``, NaN where there is none."""
+    """Share of each class's images that were recognised: float64 ``(classes,)``, NaN where there is none.
+
+    Args:
+        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
+    """
     return confusion.diagonal().double() / confusion.sum(dim=1)
 
 
 def accuracy(confusion: Tensor) -> float:
-    """Share of all images that were recognised (top-1)."""
+    """Share of all images that were recognised (top-1), from 0 to 1.
+
+    Args:
+        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
+    """
     return int(confusion.diagonal().sum()) / int(confusion.sum())
 
 
@@ -70,6 +78,9 @@ def balanced_accuracy(confusion: Tensor) -> tuple[float, float]:
     The recalls of C classes are independent binomial shares, so the error of their mean is ``sqrt(sum_i p_i
     (1 - p_i) / n_i) / C``. With p the observed recall, a class whose one image was recognised would claim
     an error of 0; p is therefore Laplace's estimate ``(k + 1) / (n + 2)`` from k of n recognised images.
+
+    Args:
+        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
 
     Returns:
         Balanced accuracy and standard error, both as shares.
@@ -83,24 +94,40 @@ def balanced_accuracy(confusion: Tensor) -> tuple[float, float]:
 
 
 def macro_f1(confusion: Tensor) -> float:
-    """Mean over classes of ``2 TP / (2 TP + FP + FN)``, of the classes that have images."""
+    """Mean over classes of ``2 TP / (2 TP + FP + FN)``, of the classes that have images.
+
+    Args:
+        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
+    """
     hits, images = confusion.diagonal().double(), confusion.sum(dim=1)
     scored = images > 0
     return float((2 * hits / (images + confusion.sum(dim=0)))[scored].mean())
 
 
 def worst_class(confusion: Tensor) -> float:
-    """The lowest class recall."""
+    """The lowest class recall.
+
+    Args:
+        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
+    """
     return float(_scored(confusion).min())
 
 
 def harmonic_mean(confusion: Tensor) -> float:
-    """Harmonic mean of the class recalls; 0 where one of them is 0."""
+    """Harmonic mean of the class recalls; 0 where one of them is 0.
+
+    Args:
+        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
+    """
     return float(1 / (1 / _scored(confusion)).mean())
 
 
 def geometric_mean(confusion: Tensor) -> float:
-    """Geometric mean of the class recalls; 0 where one of them is 0."""
+    """Geometric mean of the class recalls; 0 where one of them is 0.
+
+    Args:
+        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
+    """
     return float(_scored(confusion).log().mean().exp())
 
 
