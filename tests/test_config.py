@@ -57,7 +57,13 @@ def test_nothing_given_is_the_default() -> None:
     assert read_config(RunConfig, None, (), {}) == RunConfig()
 
 
-@pytest.mark.parametrize("config", [RunConfig(), OTHER])
+NONE = RunConfig(
+    adapt=HeadConfig(class_weights=None, optimizer=OptimizerConfig(clip_norm=None)),
+    train=TrainConfig(optimizer=OptimizerConfig(clip_norm=None)),
+)
+
+
+@pytest.mark.parametrize("config", [RunConfig(), OTHER, NONE])
 def test_written_and_read_again(tmp_path: Path, config: RunConfig) -> None:
     text = to_toml(config)
     assert read_toml(tmp_path, text) == config
@@ -87,6 +93,43 @@ def test_any_numbers_and_paths_survive_writing_and_reading(seed: int, limit: flo
         train=TrainConfig(optimizer=OptimizerConfig(learning_rate=rate)),
     )
     assert RunConfig.model_validate(tomllib.loads(to_toml(config))) == config
+
+
+@pytest.mark.parametrize("config", [StandaloneConfig(), StandaloneConfig(train=TrainConfig(epochs=1, head="linear"))])
+def test_a_training_survives_writing_and_reading(tmp_path: Path, config: StandaloneConfig) -> None:
+    """What the published recipe sets, and this one does not, has to be written as none."""
+    file = tmp_path / "train.toml"
+    unclipped = config.train.model_copy(update={"optimizer": OptimizerConfig(clip_norm=None)})
+    for one in (config, config.model_copy(update={"train": unclipped})):
+        file.write_text(to_toml(one))
+        assert read_config(StandaloneConfig, file) == one
+
+
+def test_none_is_a_word_where_a_key_may_be_none(tmp_path: Path) -> None:
+    tree = tomllib.loads(to_toml(NONE))
+    assert (tree["adapt"]["class_weights"], tree["train"]["optimizer"]["clip_norm"]) == ("none", "none")
+    assert "clip_norm" in tree["pretrain"]["optimizer"]
+    assert "class_weights" not in tree["train"]  # none by default
+    given = read_toml(
+        tmp_path, '[adapt]\nclass_weights = "none"\n', "train.optimizer.clip_norm=none", time_limit="none"
+    )
+    assert (given.adapt.class_weights, given.train.optimizer.clip_norm, given.time_limit) == (None, None, None)
+    assert read_config(RunConfig, assignments=["train.schedule=none"]).train.schedule is None
+    assert read_config(RunConfig, assignments=["train.schedule.name=none"]).train.schedule == ScheduleConfig(
+        name="none"
+    )
+    assert read_config(RunConfig, assignments=["augment.policy=none"]).augment.policy == "none"
+    assert "seed: " in message_of("seed=none")
+
+
+def test_adaptation_by_a_loss_with_weights_of_its_own_has_no_others(tmp_path: Path) -> None:
+    config = read_config(RunConfig, assignments=["adapt.loss=class_balanced_focal"])
+    assert config.adapt.class_weights is None
+    assert HeadConfig(loss="focal").class_weights == HeadConfig().class_weights == "effective"
+    assert read_toml(tmp_path, to_toml(config)) == config
+    assert "has class weights of its own" in message_of(
+        "adapt.loss=class_balanced_focal", "adapt.class_weights=effective"
+    )
 
 
 def test_later_sources_win(tmp_path: Path) -> None:

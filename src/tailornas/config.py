@@ -115,6 +115,8 @@ def read_config(
 ) -> ConfigT:
     """Reads a configuration; later sources win: the file, then ``key=value`` assignments, then flags.
 
+    TOML has no none: the text ``none`` stands for it where a key may be none.
+
     Args:
         model: the command's configuration.
         file: a TOML file.
@@ -140,14 +142,48 @@ def read_config(
     for key, value in (flags or {}).items():
         _put(tree, key, value)
     try:
-        return model.model_validate(_with_defaults(model, tree))
+        return model.model_validate(_with_defaults(model, _read_none(model, tree)))
     except ValidationError as error:
         raise ConfigError(_one_line(model, error)) from error
 
 
 def to_toml(config: BaseModel) -> str:
-    """The configuration as TOML, every value spelt out; options that are none are left out."""
-    return tomli_w.dumps(config.model_dump(mode="json", exclude_none=True))
+    """The configuration as TOML, every value spelt out; what is none is left out, unless its default is not."""
+    return tomli_w.dumps(_write_none(config, config.model_dump(mode="json"), type(config)))
+
+
+def _read_none(model: type[BaseModel], tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree with None for the text ``none`` of keys that may be none."""
+    values = dict(tree)
+    for name, value in tree.items():
+        annotation = model.model_fields[name].annotation if name in model.model_fields else None
+        if value == "none" and type(None) in get_args(annotation):
+            values[name] = None
+        elif isinstance(value, Mapping) and (section := _model(annotation)) is not None:
+            values[name] = _read_none(section, value)
+    return values
+
+
+def _write_none(config: BaseModel, values: Mapping[str, Any], default: Any) -> dict[str, Any]:
+    """The values with the text ``none`` where None is not what :func:`read_config` takes for a key left out.
+
+    Args:
+        config: the configuration, or a section of it.
+        values: the same as JSON values.
+        default: what a reader begins with, a model of the same type; or the type, for its fields' own defaults.
+    """
+    written: dict[str, Any] = {}
+    for name, value in values.items():
+        field = type(config).model_fields.get(name)  # none: an argument of a user's own space
+        usual = getattr(default, name) if isinstance(default, type(config)) else field and field.get_default()
+        if value is None:
+            if usual is not None:
+                written[name] = "none"
+        elif isinstance(section := getattr(config, name), BaseModel):
+            written[name] = _write_none(section, value, usual if isinstance(usual, type(section)) else type(section))
+        else:
+            written[name] = value
+    return written
 
 
 def _with_defaults(model: type[BaseModel], tree: dict[str, Any]) -> dict[str, Any]:

@@ -52,7 +52,7 @@ class Run(Protocol):
 
     @property
     def elapsed(self) -> float:
-        """Seconds the run has been at work, over all starts."""
+        """Seconds the run has been at work, over all starts, without work that gave way to other inputs."""
         ...
 
     def stage(
@@ -68,7 +68,8 @@ class Run(Protocol):
             name: the stage's name and folder.
             inputs: JSON values; everything that the result depends on.
             compute: the stage.
-            until: value of :attr:`elapsed` after which :meth:`Stage.overdue` says so.
+            until: value of :attr:`elapsed` after which :meth:`Stage.overdue` says so; None: never. What an earlier
+                one cut short is computed again.
         """
         ...
 

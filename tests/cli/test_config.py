@@ -23,6 +23,11 @@ def test_the_file_is_the_default_configuration(shell: Shell, tmp_path: Path, com
     assert tomllib.loads(shell.out) == tomllib.loads(to_toml(model()))
     (tmp_path / "all.toml").write_text(shell.out)
     assert read_config(model, tmp_path / "all.toml") == model()
+    (tmp_path / "none.toml").write_text(
+        re.sub(r'^# (\w+ = "none")$(?<!name = "none")', r"\1", shell.out, flags=re.MULTILINE)
+    )
+    assert (tmp_path / "none.toml").read_text() != shell.out
+    assert read_config(model, tmp_path / "none.toml") == model()
 
 
 @pytest.mark.parametrize("command", CONFIGS)
@@ -67,7 +72,7 @@ def test_types_and_values_that_are_none(shell: Shell) -> None:
     for text in (
         '\n# first weights of the found network: new ones, or the adapted supernet\'s ("scratch" or "inherit")\n'
         'init = "scratch"\n',
-        "\n# multiply-accumulates of one image (integer or none)\n# macs =\n",
+        '\n# multiply-accumulates of one image (integer or none)\n# macs = "none"\n',
         "\nmilestones = [0.8, 0.9]\n",
         "\n# [train.schedule]\n",
         "\n# start = 0.8\n",

@@ -1,9 +1,11 @@
 """The command, as a shell would see it: one line and exit code 2 for whatever is wrong with the input."""
 
 import json
+import os
 import re
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -15,7 +17,7 @@ from sklearn.datasets import load_digits
 
 from support.shell import Shell
 from tailornas import __version__
-from tailornas.cli.options import default_folder
+from tailornas.cli.options import default_folder, process_start
 from tailornas.config import RunConfig
 from tailornas.data import DataConfig
 from tailornas.errors import LimitError
@@ -153,6 +155,21 @@ def test_interrupted_while_it_starts(shell: Shell, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("tailornas.config.read_config", interrupt)
     assert shell("run") == 130
     assert "Traceback" not in shell.err
+
+
+def test_nobody_who_reads_standard_error_changes_no_exit_code() -> None:
+    code = "import sys; from tailornas.cli.options import complain; complain('stopped'); sys.exit(130)"
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "w") as stderr:
+        assert subprocess.run([sys.executable, "-c", code], stderr=stderr, check=False).returncode == 130
+
+
+def test_a_process_has_not_started_in_the_future(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert 0 <= time.monotonic() - process_start() < 24 * 3600
+    now = time.time()
+    monkeypatch.setattr("tailornas.cli.options.time.time", lambda: now - 1e9)  # the clock was set back
+    assert time.monotonic() - 1 < process_start() <= time.monotonic()
 
 
 @pytest.mark.parametrize(
@@ -295,9 +312,11 @@ def test_a_limit_that_nothing_meets_says_the_smallest(shell: Shell) -> None:
     )
     assert match is not None, message
     assert not Path("run").exists()
-    # One less than that is refused as well.
+    # One less than that is refused as well; a folder that was there stays.
     smallest = int(match[1].replace(",", ""))
+    made(Path("run"))
     assert f"has {smallest:,} MACs" in shell.error("run", "--out", "run", "--max-macs", str(smallest - 1), *TINY)
+    assert list(Path("run").iterdir()) == []
 
 
 def test_measuring_latencies_is_announced(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -324,6 +343,7 @@ def test_the_folder_of_a_search_is_no_place_for_a_training(shell: Shell) -> None
 def test_a_time_limit_that_is_too_short_says_how_long_is_enough(shell: Shell) -> None:
     message = shell.error("run", "--out", "run", "--time-limit", "1s")
     assert re.match(r"a time limit of 1 s is too short for this data on this machine: give at least \d+ s", message)
+    assert re.search(r"; \d+ s of it were gone, those of earlier starts of this run included$", message)
     assert not Path("run").exists()
 
 

@@ -3,31 +3,47 @@
 import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from tailornas.adaptation import HeadConfig
+from tailornas.config import RunConfig, read_config
 from tailornas.data import AugmentConfig, DataConfig, Dataset, prepare
 from tailornas.errors import ConfigError, LimitError, TailorNASError
-from tailornas.losses import ScheduleConfig
 from tailornas.methods import METHODS, Context, Settings, SupernetSource, choose_source, imb_nas
+from tailornas.methods.candidates import check_limits
 from tailornas.methods.contenders import baseline_network, found_network
 from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, TrainPlan, plan_training
 from tailornas.methods.supernet import plan_search
+from tailornas.pipeline import search as pipeline
+from tailornas.pipeline.images import read_images
+from tailornas.runs import RunFolder, make_console
 from tailornas.search import Candidate, Limits, SearchConfig
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, DARTSConfig, Latency, NASBench201Config, SearchSpace, build_space, count
+from tailornas.spaces import (
+    Backbone,
+    DARTSConfig,
+    Latency,
+    NASBench201Config,
+    SearchSpace,
+    SpaceConfig,
+    build_space,
+    count,
+)
 from tailornas.stages import Artifact, Detached, Stage
-from tailornas.training import DeviceConfig, OptimizerConfig, PretrainConfig, TrainConfig, make_fabric
-from tailornas.types import Images
+from tailornas.training import DeviceConfig, PretrainConfig, TrainConfig, make_fabric
+from tailornas.types import Images, Normalization
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 SPACE = NASBench201Config(channels=4, cells_per_stage=1)
-STAGES = ["pretrain", "adapt", "search", "train", "baseline", "evaluate"]
+STAGES = ["pretrain", "adapt", "search", "train", "baseline", "latency", "evaluate"]
 TINY = Settings(
     pretrain=PretrainConfig(epochs=1),
     adapt=HeadConfig(epochs=1),
@@ -87,12 +103,6 @@ def _two_baselines() -> Iterator[None]:
         yield
 
 
-@functools.cache
-def built_once(classes: int) -> SearchSpace[Backbone]:
-    """For runs that take every result as it is: they set all weights, and only building the space takes time."""
-    return build_space(SPACE, classes, generator(0, "space"))
-
-
 @pytest.fixture(scope="module")
 def target() -> Dataset:
     return prepare(DataConfig(data="digits", imbalance_factor=50), seed=0)
@@ -104,6 +114,7 @@ def context_of(target: Dataset, run: MemoryRun, settings: Settings = TINY, **cha
         fabric=FABRIC,
         build_space=lambda classes, rng: build_space(SPACE, classes, rng),
         space_id=SPACE.model_dump(mode="json"),
+        space_settings=SPACE.model_dump(mode="json"),
         build_network=SPACE.network,
         source=choose_source(target, None),
         target=target,
@@ -148,6 +159,8 @@ def test_the_stages_and_their_results(target: Dataset, whole: MemoryRun) -> None
     values = {name: whole.results[name].values for name in STAGES}
     assert {values[name]["epochs"] for name in ("pretrain", "adapt", "train", "baseline")} == {1}
     assert len(values["search"]["candidates"]) == 8
+    space = SPACE.model_dump(mode="json")
+    assert values["search"]["space"] == {"settings": space, "identity": space}
     assert whole.results["adapt"].tensors.keys() == {"weight", "bias"}
 
     winner = winner_of(whole)
@@ -159,7 +172,7 @@ def test_the_stages_and_their_results(target: Dataset, whole: MemoryRun) -> None
     for name in ("train", "baseline"):
         metrics = values["evaluate"][name]["metrics"]
         assert 0 <= metrics["balanced_accuracy"] <= 1
-        assert values["evaluate"][name]["latency_ms"]["median"] > 0
+        assert values["latency"][name]["latency_ms"]["median"] > 0
         # The baseline is a ResNet with a cosine head too: costs are those of the network that is trained.
         assert (
             sum(t.numel() for k, t in whole.results[name].tensors.items() if is_parameter(k))
@@ -258,39 +271,210 @@ def with_settings(section: str, **values: Any) -> dict[str, Any]:
     return {"settings": replace(TINY, **{section: model.model_validate(merged)})}
 
 
-@pytest.mark.parametrize(
-    ("changed", "stages"),
-    [
-        ({}, set()),
-        ({"seed": 1}, set(STAGES)),
-        ({"space_id": {"name": "other"}}, set(STAGES) - {"baseline"}),
-        (with_settings("augment", cutout=2), set(STAGES)),
-        (with_settings("pretrain", epochs=2), {"pretrain", "adapt", "search"}),
-        (with_settings("pretrain", batch_size=64), {"pretrain", "adapt", "search"}),
-        (
-            with_settings("pretrain", optimizer=OptimizerConfig(learning_rate=0.05)),
-            {"pretrain", "adapt", "search"},
-        ),
-        (with_settings("adapt", epochs=2), {"adapt", "search"}),
-        (with_settings("adapt", class_weights="inverse"), {"adapt", "search"}),
-        (with_settings("search", population=5), {"search"}),
-        (with_settings("search", generations=3), {"search"}),
-        (with_settings("search", calibration_images=32), {"search"}),
-        (with_settings("limits", macs=800_000), {"search"}),
-        (with_settings("train", epochs=2), {"train", "baseline", "evaluate"}),
-        (with_settings("train", loss_settings={"largest_margin": 0.3}), {"train", "baseline", "evaluate"}),
-        (with_settings("train", schedule=ScheduleConfig(name="drs", start=0)), {"train", "baseline", "evaluate"}),
-        ({"settings": INHERIT}, {"train", "evaluate"}),
-    ],
-    ids=lambda value: None,
-)
-def test_stages_are_computed_again_if_and_only_if_what_they_depend_on_changed(
-    target: Dataset, whole: MemoryRun, changed: dict[str, Any], stages: set[str]
-) -> None:
-    """With the results of the earlier run in place, so that only what is named differs."""
+def test_the_space_is_what_the_supernet_and_the_found_network_depend_on(target: Dataset, whole: MemoryRun) -> None:
     run = MemoryRun(whole.results)
-    imb_nas(context_of(target, run, build_space=lambda classes, rng: built_once(classes), **changed))
-    assert {name for name in STAGES if run.inputs.get(name) != whole.inputs[name]} == stages
+    imb_nas(context_of(target, run, space_id={"name": "other"}))
+    assert {name for name in STAGES if run.inputs[name] != whole.inputs[name]} == set(STAGES) - {"baseline"}
+
+
+BASE = {
+    "device.accelerator": "cpu",
+    "device.precision": "fp32",
+    "space.name": "nasbench201",
+    "pretrain.epochs": 1,
+    "adapt.epochs": 1,
+    "search.population": 4,
+    "search.generations": 2,
+    "train.epochs": 1,
+    "train.second_stage.name": "crt",
+}
+FINAL = {"train", "baseline", "train-head", "baseline-head", "latency", "evaluate"}
+EVERYTHING = {"pretrain", "adapt", "search", *FINAL}
+SUPERNET = {"pretrain", "adapt", "search"}
+HEADS = {"train-head", "baseline-head", "latency", "evaluate"}
+OPTIMIZER: dict[str, tuple[Any, ...]] = {
+    "learning_rate": (0.05,),
+    "momentum": (0.5,),
+    "weight_decay": (0.1,),
+    "decay_all": (True,),
+    "nesterov": (False,),
+    "warmup": (0.1,),
+    "decay": ("step",),
+    "milestones": ([0.5], {"decay": "step"}),
+    "gamma": (0.5, {"decay": "step"}),
+    "clip_norm": ("none",),
+}
+OBJECTIVE: dict[str, tuple[Any, ...]] = {
+    "loss": ("focal",),
+    "loss_settings": ({"gamma": 3}, {"loss": "focal"}),
+    "sampler": ("class_balanced", {"sampler": "instance"}),
+}
+
+
+def section(name: str, stages: set[str], keys: Mapping[str, tuple[Any, ...]]) -> dict[str, tuple[Any, ...]]:
+    return {
+        f"{name}.{key}": (value, stages, {f"{name}.{k}": v for base in bases for k, v in base.items()})
+        for key, (value, *bases) in keys.items()
+    }
+
+
+KEYS: dict[str, tuple[Any, ...]] = {
+    "seed": (1, EVERYTHING),
+    "time_limit": ("1h", {"plan", "plan-training"}),
+    "init": ("inherit", FINAL - {"baseline", "baseline-head"}),
+    **section("device", FINAL, {"compile": (True,)}),
+    **section("device", EVERYTHING, {"precision": ("bf16",)}),
+    **section("device", {"latency"}, {"threads": (2,)}),
+    **section(
+        "data",
+        EVERYTHING,
+        {
+            "data": ("{images}",),
+            "profile": ("step",),
+            "imbalance_factor": (20,),
+            "image_size": (10,),
+            "selection_fraction": (0.3,),
+            "test_fraction": (0.3,),
+            "flip": (True,),
+        },
+    ),
+    "source.data": ("{images}", SUPERNET),
+    **section("space", EVERYTHING - {"baseline", "baseline-head"}, {"channels": (4,), "cells_per_stage": (2,)}),
+    **section("limits", {"search"}, {"macs": ("2.5M",), "params": ("100k",)}),
+    "limits.latency_ms": (1.0, {"limits", "search", "plan-baseline"}),
+    **section("augment", EVERYTHING, {"crop": (False,), "flip": (True,), "policy": ("autoaugment",), "cutout": (2,)}),
+    **section("pretrain", SUPERNET, {"epochs": (2,), "batch_size": (64,), "class_weights": ("inverse",), **OBJECTIVE}),
+    **section("pretrain.optimizer", SUPERNET, OPTIMIZER),
+    **section(
+        "adapt",
+        SUPERNET - {"pretrain"},
+        {"epochs": (2,), "batch_size": (64,), "class_weights": ("none",), **OBJECTIVE},
+    ),
+    **section("adapt.optimizer", SUPERNET - {"pretrain"}, OPTIMIZER),
+    **section(
+        "search",
+        {"search"},
+        {"population": (5,), "generations": (3,), "calibration_images": (32,), "batch_size": (64,)},
+    ),
+    **section(
+        "train",
+        FINAL,
+        {
+            "epochs": (2,),
+            "batch_size": (64,),
+            "class_weights": ("inverse",),
+            "schedule": ({"name": "drs", "start": 0},),
+            "head": ("etf", {"loss": "ce"}),
+            "drop_path": (0.1,),
+            "auxiliary": (0.1,),
+            **OBJECTIVE,
+        },
+    ),
+    **section(
+        "train.mix",
+        FINAL,
+        {
+            "name": ("mixup",),
+            "alpha": (0.5, {"name": "remix"}),
+            "kappa": (2, {"name": "remix"}),
+            "tau": (0.4, {"name": "remix"}),
+        },
+    ),
+    **section("train.optimizer", FINAL, OPTIMIZER),
+    **section("train.second_stage", HEADS, {"epochs": (2,), **OBJECTIVE}),
+    "train.second_stage.name": ("lws", HEADS, {"train.loss": "ce"}),
+    "train.second_stage.tau": (0.5, HEADS, {"train.loss": "ce", "train.second_stage.name": "tau_norm"}),
+    **section("train.second_stage.optimizer", HEADS, OPTIMIZER),
+    **section("groups", {"evaluate"}, {"by": ("terciles",), "many": (90,), "few": (10,)}),
+}
+"""Every key of a run: another value, the stages that depend on it, and keys that both have to be told beside it."""
+
+NOTHING = {
+    "method": "there is one",
+    "device.accelerator": "auto is the processor here; the device that it comes to is in all inputs",
+    "data.data_dir": "where images lie: what they are is in the fingerprint of the data",
+    "data.memory_cap_mb": "images are the same in memory and on disk",
+    "data.skip_bad": "what is left is in the fingerprint of the data",
+    "source.data_dir": "as data.data_dir",
+    "space.name": "see above",
+    "train.two_branch": "not with networks of this space; like all of its section where it can be told",
+}
+"""Keys that may change no inputs, or do so in another test."""
+
+
+def leaves(config: BaseModel, path: str = "") -> Iterator[str]:
+    for name in type(config).model_fields:
+        value = getattr(config, name)
+        yield from leaves(value, f"{path}{name}.") if isinstance(value, BaseModel) else [f"{path}{name}"]
+
+
+@pytest.fixture(scope="module")
+def inputs_of(whole: MemoryRun, tmp_path_factory: pytest.TempPathFactory) -> Callable[..., dict[str, str]]:
+    """Configuration -> the inputs of all stages of ``tailornas run`` in which every result is taken as it is."""
+    images = tmp_path_factory.mktemp("images")
+    for label, name in enumerate(("cat", "dog")):
+        (images / name).mkdir()
+        for number in range(40):
+            Image.new("RGB", (8, 8), (number, 100 * label, 0)).save(images / name / f"{number}.png")
+    known = {name: Artifact(result.values) for name, result in whole.results.items()}
+    known |= {name: Artifact({}) for name in ("limits", "train-head", "baseline-head")}
+    known |= {"plan": Artifact(SearchPlan(1, 1, 2).values()), "plan-training": Artifact(TrainPlan(1).values())}
+    known["plan-baseline"] = Artifact({"depth": 8})
+
+    class DoneError(Exception):
+        pass
+
+    def done(*_: object) -> None:
+        raise DoneError
+
+    @functools.cache
+    def built(config: SpaceConfig, classes: int, size: int) -> SearchSpace[Backbone]:
+        return build_space(config, classes, generator(0, "space"), size)
+
+    @functools.cache
+    def read(flags: str) -> dict[str, str]:
+        run, threads = MemoryRun(known), torch.get_num_threads()
+        config = read_config(RunConfig, flags=json.loads(flags.replace("{images}", str(images))))
+        with pytest.MonkeyPatch.context() as patch, pytest.raises(DoneError):
+            patch.setattr(RunFolder, "open", lambda *_, **__: nullcontext(run))
+            patch.setattr(pipeline, "_report", done)
+            patch.setattr(pipeline, "read_images", images_of)
+            patch.setattr(pipeline, "build_space", lambda config, classes, rng, size: built(config, classes, size))
+            # What was computed by other settings does not fit these; what they are refused for is not asked here.
+            patch.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
+            patch.setattr("tailornas.methods.supernet.transfer", lambda *_: None)
+            patch.setitem(imb_nas.__globals__, "check_training", lambda *_: None)
+            patch.setattr("tailornas.methods.fitting.latency", lambda *_: Latency(0.1, 0.0, 1))
+            pipeline.run(config, images, console, command="")
+        torch.set_num_threads(threads)
+        assert run.computed == []
+        return run.inputs
+
+    images_of, console = functools.cache(read_images), make_console({}, quiet=True)
+    return lambda flags: read(json.dumps(flags))
+
+
+@pytest.mark.parametrize("key", KEYS)
+def test_stages_are_computed_again_if_and_only_if_a_key_that_changed_concerns_them(
+    inputs_of: Callable[[dict[str, Any]], dict[str, str]], key: str
+) -> None:
+    value, stages, *beside = KEYS[key]
+    base = {**BASE, **(beside[0] if beside else {})}
+    before, after = inputs_of(base), inputs_of({**base, key: value})
+    assert {name for name in after if after[name] != before.get(name)} == stages
+
+
+def test_what_was_measured_is_measured_again_by_another_number_of_threads(
+    inputs_of: Callable[[dict[str, Any]], dict[str, str]],
+) -> None:
+    base = {**BASE, "limits.latency_ms": 1.0}
+    before, after = inputs_of(base), inputs_of({**base, "device.threads": 2})
+    assert {name for name in after if after[name] != before[name]} == {"limits", "search", "plan-baseline", "latency"}
+
+
+def test_every_key_of_a_run_is_one_of_these() -> None:
+    assert {*leaves(read_config(RunConfig, flags=BASE))} == {*KEYS, *NOTHING}
+    assert not KEYS.keys() & NOTHING.keys()
 
 
 def test_data_changes_what_is_computed_from_it(target: Dataset, whole: MemoryRun) -> None:
@@ -302,6 +486,20 @@ def test_data_changes_what_is_computed_from_it(target: Dataset, whole: MemoryRun
     imb_nas(context_of(target, other_source, source=replace(source, fingerprint="other")))
     changed = {name for name in STAGES if other_source.inputs[name] != whole.inputs[name]}
     assert changed == {"pretrain", "adapt", "search"}
+
+
+def test_pixels_that_are_normalized_otherwise_are_other_inputs(target: Dataset, whole: MemoryRun) -> None:
+    """Of one split only: a published supernet brings its own statistics for the target, with the same fingerprint."""
+    other, source = Normalization((0.5, 0.5, 0.5), (0.2, 0.2, 0.2)), choose_source(target, None)
+    cases: list[tuple[dict[str, Any], set[str]]] = [
+        ({"target": replace(target, normalization=other), "source": source}, set(STAGES) - {"pretrain"}),
+        ({"source": replace(source, normalization=other)}, {"pretrain", "adapt", "search"}),
+        ({"source": replace(source, flip=True)}, {"pretrain", "adapt", "search"}),
+    ]
+    for changed, stages in cases:
+        run = MemoryRun(whole.results)
+        imb_nas(context_of(changed.pop("target", target), run, **changed))
+        assert {name for name in STAGES if run.inputs[name] != whole.inputs[name]} == stages
 
 
 def test_an_inherited_start_depends_on_the_supernet(target: Dataset, whole: MemoryRun) -> None:
@@ -358,6 +556,10 @@ def test_the_baseline_is_as_fast_as_the_limit_and_stays_what_it_was(
     milliseconds = 0.2
     assert baseline_network(fitting, winner_of(whole)).name == "ResNet-20"
     assert (run.computed, run.notes) == (["plan-baseline"], [])
+    monkeypatch.setattr("torch.get_num_threads", lambda: 64)
+    elsewhere = MemoryRun(run.results)
+    baseline_network(replace(fitting, run=elsewhere), winner_of(whole))
+    assert elsewhere.inputs["plan-baseline"] != run.inputs["plan-baseline"]
     again = MemoryRun()
     fitting = context_of(target, again, replace(TINY, limits=Limits(latency_ms=0.5))).fitting
     assert baseline_network(fitting, winner_of(whole)).name == "ResNet-8"
@@ -369,6 +571,28 @@ def test_limits_are_checked_before_anything_is_computed(target: Dataset) -> None
     with pytest.raises(LimitError, match="the smallest found has"):
         imb_nas(context_of(target, run, replace(TINY, limits=Limits(macs=1000))))
     assert run.inputs == {}
+
+
+def test_a_latency_limit_is_checked_by_measuring_once(
+    target: Dataset, whole: MemoryRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    measured: list[nn.Module] = []
+
+    def clock(network: nn.Module, image_size: int) -> Latency:
+        measured.append(network)
+        return Latency(1.0, 0.0, 1)
+
+    monkeypatch.setattr("tailornas.methods.fitting.latency", clock)
+    run = MemoryRun()
+    context = context_of(target, run, replace(TINY, limits=Limits(latency_ms=2.0)))
+    space = context.new_space(target.train)
+    for _ in range(2):
+        check_limits(context, space)
+        assert (run.computed, len(measured)) == (["limits"], 1)
+    before = run.inputs["limits"]
+    monkeypatch.setattr("torch.get_num_threads", lambda: 64)
+    check_limits(context, space)
+    assert run.inputs["limits"] != before
 
 
 def test_settings_that_do_not_fit_the_data_are_refused_before_anything_is_computed(target: Dataset) -> None:
@@ -404,7 +628,7 @@ def test_a_time_limit_is_planned_from_what_was_measured(target: Dataset, whole: 
     """On weights that are thrown away: with the same epochs the results are those without a limit."""
     run = MemoryRun(elapsed=3.0)
     imb_nas(context_of(target, run, time_limit=600.0))
-    assert run.computed == ["plan", "pretrain", "adapt", "search", "plan-training", "train", "baseline", "evaluate"]
+    assert run.computed == ["plan", *STAGES[:3], "plan-training", *STAGES[3:]]
     for name in STAGES:
         assert run.inputs[name] == whole.inputs[name]
         assert equal(run.results[name].tensors, whole.results[name].tensors), name
@@ -432,7 +656,7 @@ def test_a_second_stage_under_a_time_limit_follows_both_trainings_in_time_that_w
     run = MemoryRun({name: whole.results[name] for name in STAGES[:3]})
     settings = with_settings("train", second_stage={"name": "crt", "epochs": 2})
     imb_nas(context_of(target, run, time_limit=60.0, **settings))
-    last = ["plan-training", "train", "baseline", "train-head", "baseline-head", "evaluate"]
+    last = ["plan-training", "train", "baseline", "train-head", "baseline-head", "latency", "evaluate"]
     assert run.computed == ["plan", *last]
     seconds = asked[0]["heads_seconds"]
     assert seconds > 0
@@ -479,6 +703,19 @@ def test_a_training_that_stopped_early_is_noted(target: Dataset, whole: MemoryRu
     assert len(run.notes) == 2
     assert run.notes[0].startswith("The training of the found network stopped at epoch 1 of 3: ")
     assert run.notes[1].startswith("The training of the ResNet-")
+
+    trained = whole.results["train"]
+    longer = MemoryRun({**whole.results, "train": Artifact({**trained.values, "epochs": 3}, trained.tensors)})
+    imb_nas(context_of(target, longer, replace(TINY, train=TrainConfig(epochs=3))))
+    assert {name for name in STAGES if longer.inputs[name] != run.inputs[name]} == {"latency", "evaluate"}
+
+
+def test_what_follows_depends_on_how_long_the_supernet_was_really_trained(target: Dataset, whole: MemoryRun) -> None:
+    pretrained = whole.results["pretrain"]
+    run = MemoryRun({**whole.results, "pretrain": Artifact({**pretrained.values, "epochs": 40}, pretrained.tensors)})
+    imb_nas(context_of(target, run, INHERIT))
+    assert {name for name in STAGES if run.inputs[name] != whole.inputs[name]} == set(STAGES) - {"pretrain", "baseline"}
+    assert run.inputs["pretrain"] == whole.inputs["pretrain"]
 
 
 def test_the_source_of_the_supernet(target: Dataset) -> None:

@@ -10,8 +10,18 @@ import torch
 from PIL import Image
 
 from support.processes import Commands, results_of, values
+from tailornas.errors import ConfigError
+from tailornas.pipeline import standalone as module
 from tailornas.runs.files import read_tensors
-from tailornas.spaces import BackboneConfig, build_backbone, count
+from tailornas.spaces import (
+    BackboneConfig,
+    NASBench201Config,
+    SpaceConfig,
+    build_backbone,
+    count,
+    identify,
+    space_config,
+)
 
 RUN = [
     "train",
@@ -27,7 +37,7 @@ RUN = [
     "--set=train.second_stage.epochs=3",
     "--set=train.batch_size=64",
 ]
-STAGES = ["train", "train-head", "evaluate"]
+STAGES = ["train", "train-head", "latency", "evaluate"]
 
 
 @pytest.fixture(scope="module")
@@ -131,7 +141,7 @@ def test_another_second_stage_goes_on_from_the_same_training(whole: Path, comman
 
 
 def test_killed_before_the_first_stage_and_in_every_stage(whole: Path, commands: Commands, tmp_path: Path) -> None:
-    commands.kill_in_every_stage(tmp_path, RUN, STAGES)
+    commands.kill_in_every_stage(tmp_path, RUN, [name for name in STAGES if name != "latency"])  # over in a moment
     commands.run(tmp_path, *RUN)
     assert results_of(tmp_path, STAGES) == results_of(whole, STAGES)
 
@@ -155,19 +165,43 @@ def test_weights_of_a_training_are_where_another_begins(whole: Path, commands: C
 ARCHITECTURE = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"
 
 
-def search_folder(folder: Path) -> Path:
-    """What a finished search leaves of what it found."""
+def search_folder(folder: Path, space: SpaceConfig) -> Path:
+    """What a finished search leaves of what it found, in a run whose configuration is another by now."""
     stage = folder / "stages" / "search"
     stage.mkdir(parents=True)
-    (folder / "config.toml").write_text("[space]\nname = 'nasbench201'\nchannels = 4\ncells_per_stage = 2\n")
+    (folder / "config.toml").write_text("[space]\nname = 'darts'\n")
     candidates = [{"architecture": "|none~0|+|none~0|none~1|+|none~0|none~1|none~2|"}, {"architecture": ARCHITECTURE}]
-    (stage / "result.json").write_text(json.dumps({"values": {"candidates": candidates, "winner": 1}}))
+    kept = {"settings": space.model_dump(mode="json"), "identity": identify(space)}
+    result = {"candidates": candidates, "winner": 1, "space": kept}
+    (stage / "result.json").write_text(json.dumps({"values": result}))
     return folder
+
+
+def test_an_own_space_that_is_not_the_one_that_was_searched(tmp_path: Path) -> None:
+    file = tmp_path / "mine.py"
+    file.write_text("class Mine: pass\n")
+    space = space_config(f"{file}:Mine", {"channels": 3})
+    folder = search_folder(tmp_path / "found", space)
+    backbone = BackboneConfig(name=str(folder))
+    assert module._found(backbone, None) == (BackboneConfig(name=f"{file}:Mine:{ARCHITECTURE}"), space)
+    file.write_text("class Mine: 'another'\n")
+    with pytest.raises(ConfigError, match=r"mine\.py:Mine has changed since the search in .*: expected the file that"):
+        module._found(backbone, None)
+
+
+def test_a_search_of_an_earlier_version_did_not_keep_its_space(tmp_path: Path) -> None:
+    folder = search_folder(tmp_path / "found", NASBench201Config())
+    file = folder / "stages" / "search" / "result.json"
+    result = json.loads(file.read_text())
+    del result["values"]["space"]
+    file.write_text(json.dumps(result))
+    with pytest.raises(ConfigError, match="is of an earlier version, which did not keep the space: name what was fo"):
+        module._found(BackboneConfig(name=str(folder)), None)
 
 
 def test_the_folder_of_a_search_is_a_backbone(commands: Commands, tmp_path: Path) -> None:
     """The winner, in the space that was searched: not in that space's default size."""
-    found = search_folder(tmp_path / "found")
+    found = search_folder(tmp_path / "found", NASBench201Config(channels=4, cells_per_stage=2))
     commands.run(tmp_path, "train", f"--backbone={found}", "--loss=balanced_softmax", "--mix=mixup", *SHORT)
     trained = values(tmp_path, "train")
     first = read_tensors(tmp_path / "run/stages/train/result.safetensors")

@@ -120,6 +120,6 @@ def test_a_training_leaves_the_page_in_its_folder(tmp_path: Path) -> None:
             assert f"{label} {value}".replace("\N{NO-BREAK SPACE}", " ") in text
     counts = sum(entry["train"] for entry in trained.network["metrics"]["per_class"])
     assert f"Training {counts:,} images Test" in text
-    assert re.search(r"train [0-9.]+ s train-head [0-9.]+ s evaluate [0-9.]+ s", text)
+    assert re.search(r"train [0-9.]+ s train-head [0-9.]+ s latency [0-9.]+ s evaluate [0-9.]+ s", text)
     assert "To repeat it tailornas <train>" in text
     assert page.count('aria-label="Training loss by epoch') == 2

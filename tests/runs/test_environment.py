@@ -21,7 +21,8 @@ def test_the_environment_is_json_with_the_installed_versions() -> None:
     assert found["python"] == platform.python_version()
     assert found["torch"] == torch.__version__
     assert found["torchvision"] == version("torchvision")
-    assert found["optuna"] == version("optuna")
+    for package in ("timm", "pillow", "optuna"):
+        assert found[package] == version(package)
     assert found["cores"] == os.cpu_count()
     assert found["threads"] == torch.get_num_threads()
     assert found["memory_gib"] > 0

@@ -1,3 +1,4 @@
+import errno
 import json
 import os
 from pathlib import Path
@@ -16,6 +17,7 @@ from tailornas.runs.files import (
     read_json_lines,
     read_state,
     read_tensors,
+    read_toml,
     remove_folder,
     sweep,
     to_json,
@@ -185,6 +187,45 @@ def test_a_damaged_or_missing_file_names_the_mend(tmp_path: Path, read: Any, con
         path.write_bytes(content)
     with pytest.raises(RunFolderError, match=rf"^cannot read {path} as the run wrote it \(.*\): delete {tmp_path} to"):
         read(path)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (MemoryError(), "not enough memory: end other programs, start again"),
+        (
+            RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 9 bytes"),
+            "not enough memory: end other programs, start again",
+        ),
+        (
+            OSError(errno.EIO, "Input/output error"),
+            "Input/output error: make it readable, or check the disk, and start",
+        ),
+        (OSError(errno.ESTALE, "Stale file handle"), "Stale file handle: make it readable, or check the disk"),
+        (PermissionError(errno.EACCES, "Permission denied"), "Permission denied: make it readable, or check the disk"),
+    ],
+)
+def test_a_file_that_cannot_be_read_now_is_not_to_be_deleted(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+) -> None:
+    def fail(path: Path, **options: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(Path, "read_text", fail)
+    with pytest.raises(RunFolderError, match=rf"^cannot read {tmp_path}/file: {message}") as caught:
+        read_json(tmp_path / "file")
+    assert "delete" not in str(caught.value)
+
+
+def test_a_damaged_file_may_have_a_mend_of_its_own(tmp_path: Path) -> None:
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(RunFolderError, match=r"\(JSONDecodeError\): write it anew$"):
+        read_json(tmp_path / "run.json", "write it anew")
+    (tmp_path / "config.toml").write_text("seed")
+    with pytest.raises(RunFolderError, match=r"\(TOMLDecodeError\): choose another --out$"):
+        read_toml(tmp_path / "config.toml")
+    (tmp_path / "config.toml").write_text("seed = 1")
+    assert read_toml(tmp_path / "config.toml") == {"seed": 1}
 
 
 def test_numbers_that_json_lacks_become_null(tmp_path: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tailornas.runs.fingerprint import fingerprint
+from tailornas.runs.fingerprint import differences, fingerprint
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -32,8 +32,8 @@ def test_different_inputs_have_different_fingerprints(one: dict[str, Any], other
 
 
 def test_the_fingerprint_by_hand() -> None:
-    # printf '{"inputs":{"a":[1,2.5],"b":"x"},"name":"train","results":2}' | sha256sum
-    expected = "b4c2628342827c6798cbe90bf2dca06bb5b9d71e56fb39df7c4a8c67c4913ff7"
+    # printf '{"inputs":{"a":[1,2.5],"b":"x"},"name":"train","results":3}' | sha256sum
+    expected = "d94faeeec497634e757932a22bdabfec415de0f0a149b3962d4a3066a092ad5a"
     assert fingerprint("train", {"b": "x", "a": (1, 2.5)}) == expected
 
 
@@ -43,3 +43,19 @@ def test_the_fingerprint_by_hand() -> None:
 def test_inputs_that_are_not_json_are_refused(inputs: dict[str, Any], error: type[Exception]) -> None:
     with pytest.raises(error):
         fingerprint("train", inputs)
+
+
+def test_differences_are_named_by_dotted_keys() -> None:
+    earlier = {"seed": 0, "settings": {"loss": "ldam", "mix": {"name": "none"}}, "sizes": [1, 2], "head": None}
+    assert differences(earlier, {**earlier, "sizes": (1, 2)}) == ""
+    assert differences(earlier, {**earlier, "seed": 1, "head": "etf"}) == 'seed 0 -> 1, head none -> "etf"'
+    current = {"seed": 0, "settings": {"loss": "ce"}, "sizes": [1, 3], "head": None, "limits": {}}
+    told = 'settings.loss "ldam" -> "ce", sizes [1, 2] -> [1, 3], limits none -> {} and 1 more'
+    assert differences(earlier, current) == told
+
+
+def test_differences_in_lists_of_mappings_and_in_long_values() -> None:
+    earlier = {"networks": [{"name": "a", "digest": "0" * 64}, {"name": "b"}]}
+    current = {"networks": [{"name": "a", "digest": "1" * 64}, {"name": "c"}]}
+    told = f'networks.0.digest "{"0" * 59}... -> "{"1" * 59}..., networks.1.name "b" -> "c"'
+    assert differences(earlier, current) == told

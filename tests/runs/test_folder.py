@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import shutil
 import signal
 import time
@@ -43,12 +44,19 @@ def test_a_run_folder_is_a_run(tmp_path: Path) -> None:
 
 
 def test_a_new_folder_has_configuration_and_environment(tmp_path: Path) -> None:
-    with open_run(tmp_path, "a = 1\n"):
-        pass
+    def ask(stage: Stage) -> Artifact:
+        assert (tmp_path / "config.toml").read_text() == "a = 1\n"
+        assert json.loads((tmp_path / "environment.json").read_text())["torch"] == torch.__version__
+        return Artifact({})
+
+    with open_run(tmp_path, "a = 1\n") as run:
+        run.stage("train", {}, ask)
+    # A start that computes nothing leaves the configuration that did.
+    with open_run(tmp_path, "a = 2\n") as run:
+        run.stage("train", {}, never)
     assert (tmp_path / "config.toml").read_text() == "a = 1\n"
-    assert json.loads((tmp_path / "environment.json").read_text())["torch"] == torch.__version__
-    with open_run(tmp_path, "a = 2\n"):
-        pass
+    with open_run(tmp_path, "a = 2\n") as run:
+        run.stage("evaluate", {}, gives({}))
     assert (tmp_path / "config.toml").read_text() == "a = 2\n"
 
 
@@ -86,8 +94,13 @@ def test_a_finished_stage_leaves_its_result_and_its_log(tmp_path: Path) -> None:
         assert again.values == {"loss": 0.5}
         assert again.tensors == {}
     assert sorted(path.name for path in (tmp_path / "stages/train").iterdir()) == ["log.jsonl", "result.json"]
-    assert json.loads((tmp_path / "stages/train/result.json").read_text()) == {
+    result = json.loads((tmp_path / "stages/train/result.json").read_text())
+    made = json.loads((tmp_path / "environment.json").read_text())
+    assert result == {
         "fingerprint": fingerprint("train", {"epochs": 1}),
+        "inputs": {"epochs": 1},
+        "until": None,
+        "environment": {key: made[key] for key in ("commit", "processor", "tailornas", "threads")},
         "values": {"loss": 0.5},
         "tensors": [],
         "notes": [],
@@ -104,11 +117,15 @@ def test_changed_inputs_replace_the_stage_and_keep_the_others(tmp_path: Path) ->
         changed = run.stage("train", {"epochs": 2}, gives({"n": 2}))
     assert changed.values == {"n": 2}
     assert not (tmp_path / "stages/train/result.safetensors").exists()
-    assert "train: its inputs changed, its earlier result is replaced\n" in out.getvalue()
+    assert "train: its inputs changed (epochs 1 -> 2), its earlier result is replaced\n" in out.getvalue()
 
 
 def left_in(folder: Path) -> dict[Path, bytes]:
     return {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.name != ".lock"}
+
+
+def keeping(path: Path, config: str = "seed = 0\n") -> RunFolder:
+    return RunFolder.open(path, config, PlainConsole({}, StringIO()), overwrite=False)
 
 
 def test_where_nothing_may_be_replaced_other_inputs_are_refused_and_everything_stays(tmp_path: Path) -> None:
@@ -117,18 +134,135 @@ def test_where_nothing_may_be_replaced_other_inputs_are_refused_and_everything_s
         run.stage("train", {"epochs": 1}, gives({"n": 1}, weight=torch.ones(1)))
     before = left_in(tmp_path)
     message = (
-        rf"^{tmp_path} holds another run, whose 'train' had other .*: give --out DIR to keep it, or --out {tmp_path} "
+        rf"^{tmp_path} holds another run: train: its inputs changed \(epochs 1 -> 2\): give --out DIR to keep it, or "
+        rf"--out {tmp_path} "
     )
-    with (
-        pytest.raises(RunFolderError, match=message),
-        RunFolder.open(tmp_path, "seed = 1\n", PlainConsole({}, StringIO()), overwrite=False) as run,
-    ):
+    with pytest.raises(RunFolderError, match=message), keeping(tmp_path) as run:
         run.stage("pretrain", {"epochs": 1}, never)
         run.stage("train", {"epochs": 2}, never)
     assert left_in(tmp_path) == before
-    with RunFolder.open(tmp_path, "seed = 0\n", PlainConsole({}, StringIO()), overwrite=False) as run:
+    with keeping(tmp_path) as run:
         run.stage("train", {"epochs": 1}, never)
         run.stage("evaluate", {}, gives({"n": 3}))
+
+
+def test_where_nothing_may_be_replaced_another_configuration_is_refused_before_any_work(tmp_path: Path) -> None:
+    with keeping(tmp_path) as run:
+        run.stage("train", {"epochs": 1}, gives({"n": 1}))
+    before = left_in(tmp_path)
+    # A stage that the other configuration has, and this one had not, would not be met by what is there.
+    with pytest.raises(RunFolderError, match=r"its configuration changed \(seed 0 -> 1, head none -> \"crt\"\): give"):
+        keeping(tmp_path, "seed = 1\nhead = 'crt'\n")
+    assert left_in(tmp_path) == before
+    with keeping(tmp_path, "seed=0"):  # the same, written otherwise
+        pass
+    (tmp_path / "stages/train/result.json").unlink()
+    with keeping(tmp_path, "seed = 1\n"):
+        pass
+
+
+def test_a_result_that_a_time_limit_cut_short_holds_no_longer_than_that(tmp_path: Path) -> None:
+    def cut(stage: Stage) -> Artifact:
+        return Artifact({"late": stage.overdue(10.0)})
+
+    with open_run(tmp_path) as run:
+        assert run.stage("train", {}, cut, until=5.0).values == {"late": True}
+    for until in (5.0, 4.0):
+        with open_run(tmp_path) as run:
+            assert run.stage("train", {}, never, until=until).values == {"late": True}
+    with pytest.raises(RunFolderError, match="train: a time limit cut it short: give"), keeping(tmp_path) as run:
+        run.stage("train", {}, never)
+    out = StringIO()
+    with open_run(tmp_path, out=out) as run:
+        assert run.stage("train", {}, cut, until=1e9).values == {"late": False}
+    assert "train: a time limit cut it short, its earlier result is replaced\n" in out.getvalue()
+    with open_run(tmp_path) as run:
+        run.stage("train", {}, never)
+
+
+def test_time_of_replaced_work_is_not_charged(tmp_path: Path) -> None:
+    def worked(stages: Mapping[str, float], elapsed: float) -> None:
+        record = json.loads((tmp_path / "run.json").read_text())
+        (tmp_path / "run.json").write_text(json.dumps({**record, "elapsed": elapsed, "stages": stages}))
+
+    with open_run(tmp_path) as run:
+        for name in ("search", "train", "baseline", "evaluate"):
+            run.stage(name, {"loss": "ldam"}, gives({}))
+    worked({"search": 600, "train": 500, "baseline": 400, "evaluate": 30}, 1600)
+    with open_run(tmp_path) as run:
+        run.stage("search", {"loss": "ldam"}, never)
+        assert run.elapsed >= 1600
+        run.stage("train", {"loss": "ce"}, gives({}))
+        assert 600 <= run.elapsed < 700
+        # Of another stage the result holds: its time counts as soon as that is known.
+        run.stage("baseline", {"loss": "ldam"}, never)
+        assert 1000 <= run.elapsed < 1100
+        assert run.seconds["baseline"] == 400
+    assert 1000 <= json.loads((tmp_path / "run.json").read_text())["elapsed"] < 1100
+
+
+def test_time_of_a_replaced_checkpoint_is_not_charged(tmp_path: Path) -> None:
+    def interrupted(stage: Stage) -> Artifact:
+        stage.save({"epoch": 3})
+        raise KeyboardInterrupt
+
+    with (
+        pytest.raises(KeyboardInterrupt),
+        RunFolder.open(tmp_path, "", PlainConsole({}, StringIO()), started=time.monotonic() - 500) as run,
+    ):
+        run.stage("train", {"epochs": 9}, interrupted)
+    with open_run(tmp_path) as run:
+        assert run.elapsed >= 500
+        run.stage("train", {"epochs": 8}, lambda stage: Artifact({"seconds": run.elapsed}))
+        assert run.elapsed < 100
+
+
+def test_the_user_is_told_where_stages_were_computed_otherwise(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with open_run(tmp_path) as run:
+        run.stage("search", {}, gives({}))
+        run.stage("train", {}, gives({}))
+        assert run.notes == []
+    monkeypatch.setattr("tailornas.runs.folder.environment", lambda: {"commit": "b" * 40 + "-dirty", "processor": "P"})
+    with open_run(tmp_path) as run:
+        run.stage("train", {}, never)
+        run.stage("evaluate", {}, gives({}))
+        assert len(run.notes) == 1
+        assert re.match(
+            rf"From 'evaluate' on, stages were computed with others: commit .* -> \"{'b' * 40}-dirty\", processor .*",
+            run.notes[0],
+        )
+        told = run.notes
+    with open_run(tmp_path) as run:
+        run.stage("train", {}, never)
+        run.stage("evaluate", {}, never)
+        assert run.notes == told
+
+
+def test_a_result_of_an_early_version_is_read(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        run.stage("train", {}, gives({"n": 1}))
+    path = tmp_path / "stages/train/result.json"
+    result = json.loads(path.read_text())
+    early = {key: result[key] for key in ("fingerprint", "values", "tensors", "notes")}
+    path.write_text(json.dumps(early))
+    with open_run(tmp_path) as run:
+        assert run.stage("train", {}, never).values == {"n": 1}
+    path.write_text(json.dumps({**early, "fingerprint": "of other results"}))
+    with open_run(tmp_path) as run:
+        assert run.stage("train", {}, gives({"n": 2})).values == {"n": 2}
+
+
+def test_a_damaged_record_can_be_deleted_and_the_results_stay(tmp_path: Path) -> None:
+    with open_run(tmp_path) as run:
+        run.stage("train", {}, gives({"n": 1}))
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(
+        RunFolderError, match=r"JSONDecodeError\): delete it: only how long the run has been at work is"
+    ):
+        open_run(tmp_path)
+    (tmp_path / "run.json").unlink()
+    with open_run(tmp_path) as run:
+        assert run.stage("train", {}, never).values == {"n": 1}
 
 
 def test_where_nothing_may_be_replaced_a_checkpoint_stays_as_well(tmp_path: Path) -> None:
@@ -139,11 +273,11 @@ def test_where_nothing_may_be_replaced_a_checkpoint_stays_as_well(tmp_path: Path
     with pytest.raises(KeyboardInterrupt), open_run(tmp_path) as run:
         run.stage("train", {"epochs": 9}, interrupted)
     with (
-        pytest.raises(RunFolderError, match="holds another run, whose 'train' had other settings"),
-        RunFolder.open(tmp_path, "", PlainConsole({}, StringIO()), overwrite=False) as run,
+        pytest.raises(RunFolderError, match=r"holds another run: train: its inputs changed \(epochs 9 -> 8\)"),
+        keeping(tmp_path) as run,
     ):
         run.stage("train", {"epochs": 8}, never)
-    with RunFolder.open(tmp_path, "", PlainConsole({}, StringIO()), overwrite=False) as run:
+    with keeping(tmp_path) as run:
         artifact = run.stage("train", {"epochs": 9}, lambda stage: Artifact(stage.restore() or {}))
     assert artifact.values == {"epoch": 3}
 
@@ -203,6 +337,17 @@ def test_a_stage_that_fails_leaves_no_result_and_frees_the_folder(tmp_path: Path
     with open_run(tmp_path) as run:
         assert run.artifact("train") is None
         assert run.seconds == {}
+
+
+def test_an_interruption_while_a_stage_is_announced_stops_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(console: PlainConsole, name: str, resumed: bool) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(PlainConsole, "stage_started", interrupted)
+    out = StringIO()
+    with pytest.raises(KeyboardInterrupt), open_run(tmp_path, out=out) as run:
+        run.stage("train", {}, never)
+    assert out.getvalue() == "train  stopped\n"
 
 
 def test_a_stage_may_be_overdue(tmp_path: Path) -> None:
@@ -270,7 +415,8 @@ def test_leftovers_of_a_kill_are_swept(tmp_path: Path) -> None:
 
 
 def test_a_folder_in_use_is_refused_and_left_alone(tmp_path: Path) -> None:
-    with open_run(tmp_path, "first = 1\n"):
+    with open_run(tmp_path, "first = 1\n") as run:
+        run.stage("train", {}, gives({}))
         with pytest.raises(RunFolderError, match=f"is in use by process {os.getpid()}"):
             open_run(tmp_path, "second = 1\n")
         assert (tmp_path / "config.toml").read_text() == "first = 1\n"
@@ -362,6 +508,12 @@ def test_a_run_refused_before_any_work_leaves_nothing(tmp_path: Path) -> None:
         (tmp_path / "runs/another").mkdir()
         run.stage("plan", {}, refuse)
     assert list(tmp_path.rglob("*")) == [tmp_path / "runs", tmp_path / "runs/another"]
+
+
+def test_a_refused_run_leaves_the_folder_that_it_was_given(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError), open_run(tmp_path) as run:
+        run.stage("plan", {}, refuse)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refused_run_keeps_work_and_what_others_put_there(tmp_path: Path) -> None:

@@ -1,4 +1,7 @@
+import errno
+import fcntl
 import os
+import platform
 import signal
 import threading
 from pathlib import Path
@@ -11,12 +14,33 @@ from tailornas.runs.lock import locked, terminable
 
 def test_the_lock_names_its_process_and_is_free_again_afterwards(tmp_path: Path) -> None:
     path = tmp_path / ".lock"
-    path.write_text("999999999999\n")
+    path.write_text("999999999999@elsewhere\n")
     for _ in range(2):
         with locked(path):
-            assert path.read_text() == f"{os.getpid()}\n"
+            assert path.read_text() == f"{os.getpid()}@{platform.node()}\n"
             with pytest.raises(RunFolderError, match=rf"^{tmp_path} is in use by process {os.getpid()}: wait until"):
                 locked(path).__enter__()
+
+
+def test_a_process_on_another_machine_is_named_with_it(tmp_path: Path) -> None:
+    with locked(tmp_path / ".lock"):
+        (tmp_path / ".lock").write_text("17@node-3.cluster\n")
+        with pytest.raises(RunFolderError, match=r"is in use by process 17 on node-3\.cluster: wait until it ends"):
+            locked(tmp_path / ".lock").__enter__()
+
+
+@pytest.mark.parametrize("number", [errno.ENOSYS, errno.ENOLCK, errno.EOPNOTSUPP])
+def test_a_file_system_without_locks_is_named_as_the_cause(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    def refuse(file: object, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    monkeypatch.setattr(fcntl, "flock", refuse)
+    with pytest.raises(
+        DiskError, match=r"^cannot lock .*/\.lock: .*: expected a file system with locks; choose another"
+    ):
+        locked(tmp_path / ".lock").__enter__()
 
 
 def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:

@@ -63,6 +63,26 @@ def test_elapsed_is_summed_over_starts(tmp_path: Path, clock: SimpleNamespace) -
     assert written(tmp_path)["elapsed"] == 7.5
 
 
+def test_work_that_gives_way_does_not_count(tmp_path: Path, clock: SimpleNamespace) -> None:
+    first = RunRecord.open(tmp_path, clock.seconds)
+    clock.seconds += 50
+    first.stages |= {"search": 20.0, "train": 25.0}
+    first.write()
+    second = RunRecord.open(tmp_path, clock.seconds)
+    clock.seconds += 2
+    second.keep("search", 20.0)
+    assert second.elapsed == 52
+    second.replace("train")
+    assert second.elapsed == 22
+    second.keep("search", 3.0)  # met again: all its time is known already
+    second.keep("evaluate", 4.0)
+    clock.seconds += 1
+    assert second.elapsed == 27
+    second.write()
+    assert written(tmp_path)["elapsed"] == 27
+    assert written(tmp_path)["stages"] == {"search": 20.0}
+
+
 def test_frequent_writes_can_be_spared(tmp_path: Path, clock: SimpleNamespace) -> None:
     run = RunRecord.open(tmp_path, clock.seconds)
     clock.seconds += 0.75
@@ -82,6 +102,15 @@ def test_missing_empty_and_unfinished_folders_are_accepted(tmp_path: Path, unfin
         (tmp_path / name).touch()
     check_folder(tmp_path)
     check_folder(tmp_path / "missing")
+
+
+def test_a_run_without_its_record_is_accepted(tmp_path: Path) -> None:
+    for name in ("config.toml", "environment.json", "report.html"):
+        (tmp_path / name).touch()
+    with pytest.raises(RunFolderError, match="is not a run folder"):
+        check_folder(tmp_path)
+    (tmp_path / "stages").mkdir()
+    check_folder(tmp_path)
 
 
 def test_a_file_is_refused(tmp_path: Path) -> None:
@@ -110,7 +139,10 @@ def test_a_folder_of_other_files_is_refused(tmp_path: Path) -> None:
             '{"project": "tailornas", "format": 2}',
             r"was written in another format: tailornas \S+ reads run format 1, run.json says 2; choose another --out$",
         ),
-        ("{", r"cannot read .*run.json as the run wrote it \(JSONDecodeError\): delete .*, or choose another --out$"),
+        (
+            "{",
+            r"cannot read .*run.json as the run wrote it \(JSONDecodeError\): delete it: .*; or choose another --out$",
+        ),
     ],
 )
 def test_another_run_json_is_refused(tmp_path: Path, content: str, message: str) -> None:

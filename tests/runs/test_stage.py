@@ -31,7 +31,7 @@ def start(tmp_path: Path, clock: SimpleNamespace) -> Start:
 
     def start(fingerprint: str = "f", until: float | None = None) -> RunStage:
         record = RunRecord.open(tmp_path, clock.seconds)
-        return RunStage(tmp_path / "train", fingerprint, record, QuietConsole(StringIO()), until)
+        return RunStage(tmp_path / "train", fingerprint, {}, record, QuietConsole(StringIO()), until)
 
     return start
 
@@ -113,6 +113,19 @@ def test_overdue_counts_the_time_of_the_whole_run(start: Start, clock: SimpleNam
     clock.seconds += 1000
     assert not start(until=10.0).overdue(4)
     assert start(until=10.0).overdue(4.5)
+
+
+def test_a_checkpoint_knows_the_limit_that_ended_it(start: Start) -> None:
+    first = start(until=10.0)
+    assert [first.overdue(seconds) for seconds in (1, 10.5, 1)] == [False, True, False]
+    assert first.ended == 10
+    first.save({"stopped": True})
+    for until in (9.0, 10.0):
+        second = start(until=until)
+        assert second.restore() == {"stopped": True}
+        assert second.ended == 10
+    # With more time than it had it would have gone on.
+    assert start(until=10.5).restore() is None
 
 
 def test_without_a_limit_nothing_is_overdue(start: Start) -> None:

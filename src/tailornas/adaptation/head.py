@@ -3,14 +3,15 @@
 IMB-NAS (2210.00136), section 3.2. The supernet keeps its source features; only its decision boundary moves.
 """
 
-from typing import Self, final
+from collections.abc import Mapping
+from typing import Any, Self, final
 
 import torch
 from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from tailornas.losses import LossName, Weighting, build_loss, class_weights
+from tailornas.losses import LOSSES, LossName, Weighting, build_loss, class_weights
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
 from tailornas.stages import Stage
@@ -45,9 +46,20 @@ class HeadConfig(BaseModel):
     batch_size: int = Field(128, ge=2, description="images a step")
     loss: LossName = Field("cross_entropy", description=LOSS)
     loss_settings: dict[str, float | str] = Field({}, description=LOSS_SETTINGS)
-    class_weights: Weighting | None = Field("effective", description=f"{CLASS_WEIGHTS}; none: all 1")
+    class_weights: Weighting | None = Field(
+        "effective",
+        description=f"{CLASS_WEIGHTS}; none: all 1. Unless set: none with a loss that has its own, else effective",
+    )
     sampler: str = Field("instance", description=SAMPLER)
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=5e-4)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _own_weights(cls, values: Any) -> Any:
+        loss = values.get("loss") if isinstance(values, Mapping) else None
+        if isinstance(loss, str) and loss in LOSSES and LOSSES[loss].own_weights:
+            return {"class_weights": None, **values}
+        return values
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:

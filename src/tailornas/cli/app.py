@@ -8,6 +8,7 @@ import typer
 from tailornas.cli.config import COMMANDS
 from tailornas.cli.config import app as config
 from tailornas.cli.data import app as data
+from tailornas.cli.options import complain
 from tailornas.cli.run import run
 from tailornas.cli.space import app as space
 from tailornas.cli.train import train
@@ -72,5 +73,5 @@ def _hint(error: Any) -> str:
 
 
 def _fail(message: str) -> int:
-    typer.echo(f"error: {message}", err=True)
+    complain(f"error: {message}")
     return 2

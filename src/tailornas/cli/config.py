@@ -49,8 +49,7 @@ def _section(config: "BaseModel", path: str = "") -> Iterator[str]:
         yield ""
         meaning = " ".join(filter(None, [field.description, f"({_type(field.annotation)})"]))
         yield from textwrap.wrap(meaning, 120, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
-        # TOML has no none: the key is named, and left out.
-        yield f"# {name} =" if values[name] is None else f"{name} = {_toml(values[name])}"
+        yield f'# {name} = "none"' if values[name] is None else f"{name} = {_toml(values[name])}"
     for name, (field, value) in fields.items():
         if isinstance(value, BaseModel):
             yield from ("", f"[{path}{name}]")

@@ -4,7 +4,9 @@ An option whose parameter is called ``section__field`` sets that configuration k
 the key is defined, so that every way to give it meets the same checks and messages.
 """
 
+import os
 import re
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -31,6 +33,7 @@ __all__ = [
     "Seed",
     "SkipBad",
     "TimeLimit",
+    "complain",
     "configuration_flags",
     "default_folder",
     "process_start",
@@ -165,4 +168,16 @@ def default_folder(data: "DataConfig", *parts: str) -> Path:
 
 def process_start() -> float:
     """The ``time.monotonic()`` at which this process started."""
-    return time.monotonic() - time.time() + float(psutil.Process().create_time())
+    # A clock that was set back makes the start seem to lie ahead.
+    return time.monotonic() - max(0.0, time.time() - float(psutil.Process().create_time()))
+
+
+def complain(message: str) -> None:
+    """Prints a line on standard error, if anybody still reads that: the exit code must not depend on it."""
+    try:
+        typer.echo(message, err=True)
+    except OSError:
+        # What is left in the buffer would fail again as Python exits.
+        nowhere = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nowhere, sys.stderr.fileno())
+        os.close(nowhere)

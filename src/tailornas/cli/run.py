@@ -21,6 +21,7 @@ from tailornas.cli.options import (
     Seed,
     SkipBad,
     TimeLimit,
+    complain,
     configuration_flags,
     default_folder,
     process_start,
@@ -98,7 +99,7 @@ def run(
             resolved, folder, console, command=command, overwrite=out is not None, started=process_start()
         )
     except KeyboardInterrupt:
-        typer.echo(f"stopped; to go on where it ended: {command}", err=True)
+        complain(f"stopped; to go on where it ended: {command}")
         raise typer.Exit(130) from None
     console.table(
         "Result",

@@ -20,6 +20,7 @@ from tailornas.cli.options import (
     Quiet,
     Seed,
     SkipBad,
+    complain,
     configuration_flags,
     default_folder,
     process_start,
@@ -127,7 +128,7 @@ def train(
             resolved, folder, console, command=command, overwrite=out is not None, started=process_start()
         )
     except KeyboardInterrupt:
-        typer.echo(f"stopped; to go on where it ended: {command}", err=True)
+        complain(f"stopped; to go on where it ended: {command}")
         raise typer.Exit(130) from None
     rows = [row for part in trained.summary.values() for row in part]
     console.table("Result", ("", trained.network["name"]), rows, summary=True)

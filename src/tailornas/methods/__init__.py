@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from tailornas.methods.contenders import check_training, make_contender
 from tailornas.methods.context import Context, Settings
-from tailornas.methods.final import evaluate, retrain_head, train
+from tailornas.methods.final import evaluate, measure_latency, retrain_head, train
 from tailornas.methods.fitting import Fitting
 from tailornas.methods.imb_nas import imb_nas
 from tailornas.methods.plan import SearchPlan, TrainPlan
@@ -24,6 +24,7 @@ __all__ = [
     "evaluate",
     "imb_nas",
     "make_contender",
+    "measure_latency",
     "published_source",
     "retrain_head",
     "train",

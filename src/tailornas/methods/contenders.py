@@ -42,7 +42,7 @@ class Contender:
         network: on the device.
         loss: what it is trained with; its head is the one that this loss needs.
         costs: what it costs.
-        identity: JSON values that the network and its first weights depend on.
+        identity: JSON values that the network and its weights, so far, depend on.
     """
 
     stage: str
@@ -144,7 +144,12 @@ def _baseline_depth(fitting: Fitting, winner: Candidate) -> int:
 
     if limits.latency_ms is None:
         return depth(None)
-    inputs = {"limits": limits.model_dump(mode="json"), "image_size": size, "classes": classes}
+    inputs = {
+        "limits": limits.model_dump(mode="json"),
+        "image_size": size,
+        "classes": classes,
+        "clock": fitting.clock,
+    }
     found = fitting.run.stage("plan-baseline", inputs, lambda stage: Artifact({"depth": depth(fits)}))
     return int(found.values["depth"])
 

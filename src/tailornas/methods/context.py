@@ -49,6 +49,7 @@ class Context:
         fabric: device and precision.
         build_space: ``(classes, generator) -> space`` with new weights.
         space_id: JSON values that identify the space in the run folder.
+        space_settings: JSON values that the space can be built from again.
         build_network: ``(space, architecture, classes, generator) -> network`` that an architecture is trained as, with
             new weights.
         source: the images of the supernet.
@@ -63,6 +64,7 @@ class Context:
     fabric: Fabric
     build_space: Callable[[int, torch.Generator], SearchSpace[Backbone]]
     space_id: Mapping[str, Any]
+    space_settings: Mapping[str, Any]
     build_network: Callable[[SearchSpace[Backbone], Architecture, int, torch.Generator], Backbone]
     source: SupernetSource
     target: Dataset

@@ -1,6 +1,7 @@
 """The last stages of a job: train its networks alike on the target, and measure them on the test split."""
 
 import copy
+from collections.abc import Sequence
 from dataclasses import asdict, replace
 from typing import Any
 
@@ -27,7 +28,7 @@ from tailornas.training import (
 )
 from tailornas.training import train as train_network
 
-__all__ = ["evaluate", "plan_training", "retrain_head", "train"]
+__all__ = ["evaluate", "measure_latency", "plan_training", "retrain_head", "train"]
 
 
 def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> TrainPlan:
@@ -88,8 +89,12 @@ def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> Tr
     return TrainPlan(**fitting.run.stage("plan-training", inputs, compute).values)
 
 
-def train(fitting: Fitting, plan: TrainPlan, contender: Contender) -> None:
-    """Trains a contender in place on the training images of the target; the last epoch is kept."""
+def train(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Contender:
+    """Trains a contender in place on the training images of the target; the last epoch is kept.
+
+    Returns:
+        The contender, whose identity tells how long it was trained: fewer epochs than planned where time was up.
+    """
 
     def compute(stage: Stage) -> Artifact:
         fitted = _train(fitting, contender, _train_batches(fitting, contender), plan.epochs, stage)
@@ -106,9 +111,11 @@ def train(fitting: Fitting, plan: TrainPlan, contender: Contender) -> None:
     inputs = {**_train_inputs(fitting, contender), "epochs": plan.epochs}
     result = fitting.run.stage(contender.stage, inputs, compute, until=until)
     contender.network.load_state_dict(dict(result.tensors))
+    done = {"planned": plan.epochs, "epochs": result.values["epochs"]}
+    return replace(contender, identity={**contender.identity, **done})
 
 
-def retrain_head(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Contender:
+def retrain_head(fitting: Fitting, contender: Contender) -> Contender:
     """The second stage of a trained contender, where there is one: another head on the same features, in place.
 
     It follows the training of all contenders, so that the time it takes is nobody's more than another's.
@@ -136,18 +143,26 @@ def retrain_head(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Con
         )
         return Artifact({}, network.state_dict())
 
-    inputs = {
-        **_train_inputs(fitting, contender),
-        "epochs": plan.epochs,
-        "second_stage": settings.model_dump(mode="json"),
-    }
+    inputs = {**_train_inputs(fitting, contender), "second_stage": settings.model_dump(mode="json")}
     result = fitting.run.stage(f"{contender.stage}-head", inputs, compute)
     network.load_state_dict(dict(result.tensors))
     rng = generator(fitting.seed, "second-stage", "loss")
     return replace(contender, loss=build_loss(settings.loss, counts, rng, **settings.loss_settings))
 
 
-def evaluate(fitting: Fitting, plan: TrainPlan, *contenders: Contender) -> Artifact:
+def measure_latency(fitting: Fitting, *contenders: Contender) -> None:
+    """Times the trained contenders. A stage of its own: on other processors it is done anew, and metrics stay."""
+
+    def compute(stage: Stage) -> Artifact:
+        timings = latencies([contender.network for contender in contenders], fitting.target.image_size)
+        return Artifact(
+            {c.stage: {"latency_ms": asdict(timing)} for c, timing in zip(contenders, timings, strict=True)}
+        )
+
+    fitting.run.stage("latency", {**_tested_inputs(fitting, contenders), "clock": fitting.clock}, compute)
+
+
+def evaluate(fitting: Fitting, *contenders: Contender) -> Artifact:
     """Measures the trained contenders on the test split, which has chosen nothing."""
     target = fitting.target
 
@@ -168,25 +183,24 @@ def evaluate(fitting: Fitting, plan: TrainPlan, *contenders: Contender) -> Artif
                 fitting.groups.groups(fitting.split.counts),
             )
             values[contender.stage] = {"metrics": report.values()}
-        timings = latencies([contender.network for contender in contenders], target.image_size)
-        for contender, timing in zip(contenders, timings, strict=True):
-            values[contender.stage]["latency_ms"] = asdict(timing)
         stage.progress(len(contenders), len(contenders), "networks")
         return Artifact(values)
 
-    second = fitting.train.second_stage.model_dump(mode="json")
-    inputs: dict[str, Any] = {
-        contender.stage: {**_train_inputs(fitting, contender), "epochs": plan.epochs, "second_stage": second}
-        for contender in contenders
-    }
-    inputs["groups"] = fitting.groups.model_dump(mode="json")
+    inputs = {**_tested_inputs(fitting, contenders), "groups": fitting.groups.model_dump(mode="json")}
     return fitting.run.stage("evaluate", inputs, compute)
+
+
+def _tested_inputs(fitting: Fitting, contenders: Sequence[Contender]) -> dict[str, Any]:
+    second = fitting.train.second_stage.model_dump(mode="json")
+    return {c.stage: {**_train_inputs(fitting, c), "second_stage": second} for c in contenders}
 
 
 def _train_inputs(fitting: Fitting, contender: Contender) -> dict[str, Any]:
     return {
         **fitting.identity,
+        "compiled": fitting.compiled,
         "target": fitting.target.fingerprint,
+        "images": fitting.preparation(fitting.target.normalization, fitting.target.flip),
         "network": dict(contender.identity),
         "settings": fitting.train.model_dump(mode="json", exclude={"epochs", "second_stage"}),
     }

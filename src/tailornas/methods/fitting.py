@@ -1,9 +1,10 @@
 """Fitting networks to the target: what every training on it, in a search or on its own, has in common."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, final
 
+import torch
 from lightning_fabric import Fabric
 from torch import nn
 
@@ -59,8 +60,23 @@ class Fitting:
             "seed": self.seed,
             "device": self.fabric.device.type,
             "precision": str(self.fabric.strategy.precision.precision),
-            "compiled": self.compiled,
-            "augment": self.augment.model_dump(mode="json"),
+        }
+
+    @property
+    def clock(self) -> dict[str, Any]:
+        """What every measured latency depends on."""
+        return {"device": self.fabric.device.type, "threads": torch.get_num_threads()}
+
+    def preparation(self, normalization: Normalization, flip: bool) -> dict[str, Any]:
+        """What is done to images before a network sees them, as JSON values.
+
+        Args:
+            normalization: statistics of their pixels.
+            flip: whether a mirrored image still belongs to its class.
+        """
+        return {
+            "augment": self.augment.for_dataset(flip).model_dump(mode="json"),
+            "normalization": asdict(normalization),
         }
 
     def batches(

@@ -1,16 +1,10 @@
 """IMB-NAS (2210.00136; re-run in 2406.16972): search on a long-tailed target with a supernet of a balanced source."""
 
+from tailornas.methods.candidates import check_limits
 from tailornas.methods.contenders import baseline_network, check_training, found_network, specimens
 from tailornas.methods.context import Context
-from tailornas.methods.final import evaluate, plan_training, retrain_head, train
-from tailornas.methods.supernet import (
-    adapt,
-    adapt_inputs,
-    check_limits,
-    plan_search,
-    search,
-    source_supernet,
-)
+from tailornas.methods.final import evaluate, measure_latency, plan_training, retrain_head, train
+from tailornas.methods.supernet import adapt, plan_search, search, source_supernet
 from tailornas.stages import Artifact
 
 __all__ = ["imb_nas"]
@@ -36,17 +30,17 @@ def imb_nas(context: Context) -> Artifact:
     plan = plan_search(context)
 
     # The supernet learns from balanced data, once; the target takes over its backbone, not its head.
-    source_supernet(context, plan, space)
+    backbone = source_supernet(context, plan, space)
     # The backbone stays as it is; a head for the target is trained on it with a re-weighted loss.
-    adapt(context, plan, space)
+    supernet = adapt(context, plan, space, backbone)
     # Candidates inherit these weights; the selection split tells them apart.
-    winner = search(context, plan, space)
+    winner = search(context, plan, space, supernet)
     # The winner is trained on the target, and so is a ResNet of the cost that was allowed.
-    found = found_network(context, space, winner, adapt_inputs(context, plan))
+    found = found_network(context, space, winner, supernet)
     baseline = baseline_network(context.fitting, winner)
     training = plan_training(context.fitting, found, baseline)
-    for contender in (found, baseline):
-        train(context.fitting, training, contender)
-    contenders = [retrain_head(context.fitting, training, contender) for contender in (found, baseline)]
+    trained = [train(context.fitting, training, contender) for contender in (found, baseline)]
+    contenders = [retrain_head(context.fitting, contender) for contender in trained]
+    measure_latency(context.fitting, *contenders)
     # Only now is the test split looked at.
-    return evaluate(context.fitting, training, *contenders)
+    return evaluate(context.fitting, *contenders)

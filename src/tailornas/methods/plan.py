@@ -130,7 +130,8 @@ def plan_search(
     if least > MOST_SHARE * available:
         raise ConfigError(
             f"a time limit of {limit:.0f} s is too short for this data on this machine: give at least "
-            f"{math.ceil((least / MOST_SHARE + elapsed) / USABLE)} s, a smaller image size or fewer images"
+            f"{math.ceil((least / MOST_SHARE + elapsed) / USABLE)} s, a smaller image size or fewer images; "
+            f"{elapsed:.0f} s of it were gone, those of earlier starts of this run included"
         )
     # What the first epochs and the first generation leave of the shares is divided by the shares.
     left = max(0.0, sum(shares.values()) * available - least)

@@ -3,41 +3,23 @@
 A stage names everything that its result depends on, so that the run folder can tell whether it is there already.
 """
 
-import time
-from collections.abc import Callable
+from collections.abc import Mapping
 from dataclasses import asdict
 from typing import Any
 
-import torch
-
 from tailornas.adaptation import adapt_head
-from tailornas.data import SAMPLERS, Batches, ordered
+from tailornas.data import SAMPLERS, Batches
+from tailornas.methods.candidates import candidate_costs, scorer, seconds_a_candidate
 from tailornas.methods.context import Context
 from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, measuring_seconds
 from tailornas.methods.plan import plan_search as plan_within
-from tailornas.search import Candidate, Costs, Score, best, check_reachable, evolve, score
-from tailornas.seeding import generator
+from tailornas.search import Candidate, best, evolve
 from tailornas.spaces import Backbone, SearchSpace, load_published
 from tailornas.stages import Artifact, Detached, Stage
 from tailornas.training import EpochBatches, Fitted, images_per_second
 from tailornas.training import pretrain as train_supernet
-from tailornas.types import Architecture
 
-__all__ = ["adapt", "adapt_inputs", "check_limits", "plan_search", "pretrain", "search", "source_supernet", "transfer"]
-
-
-def check_limits(context: Context, space: SearchSpace[Backbone]) -> None:
-    """Makes sure, before anything expensive, that some architecture meets the limits.
-
-    Raises:
-        LimitError: none does; says the smallest.
-    """
-
-    def counted(architecture: Architecture) -> Costs:
-        cost = space.cost(architecture, context.target.image_size)
-        return Costs(cost.params, cost.macs)
-
-    check_reachable(space, _candidate_costs(context, space), counted, context.settings.limits, context.seed)
+__all__ = ["adapt", "plan_search", "pretrain", "search", "source_supernet", "transfer"]
 
 
 def plan_search(context: Context) -> SearchPlan:
@@ -84,7 +66,7 @@ def plan_search(context: Context) -> SearchPlan:
             seconds,
         )
         stage.progress(2, 3, "measurements", now="scoring a candidate")
-        rates["candidate_seconds"] = _seconds_a_candidate(context, space)
+        rates["candidate_seconds"] = seconds_a_candidate(context, space)
         plan = plan_within(
             limit,
             context.run.elapsed,
@@ -106,8 +88,12 @@ def plan_search(context: Context) -> SearchPlan:
     return SearchPlan(**context.run.stage("plan", inputs, compute).values)
 
 
-def pretrain(context: Context, plan: SearchPlan, supernet: SearchSpace[Backbone]) -> None:
-    """Trains ``supernet`` in place on the source, single paths uniformly drawn."""
+def pretrain(context: Context, plan: SearchPlan, supernet: SearchSpace[Backbone]) -> int:
+    """Trains ``supernet`` in place on the source, single paths uniformly drawn.
+
+    Returns:
+        The epochs that were done: fewer than planned where time was up.
+    """
 
     def compute(stage: Stage) -> Artifact:
         fitted = _pretrain(context, supernet, _source_batches(context), plan.pretrain_epochs, stage)
@@ -117,20 +103,26 @@ def pretrain(context: Context, plan: SearchPlan, supernet: SearchSpace[Backbone]
     inputs = {**_pretrain_inputs(context), "epochs": plan.pretrain_epochs}
     result = context.run.stage("pretrain", inputs, compute, until=plan.pretrain_until)
     supernet.network.load_state_dict(dict(result.tensors))
+    return int(result.values["epochs"])
 
 
-def source_supernet(context: Context, plan: SearchPlan, space: SearchSpace[Backbone]) -> None:
+def source_supernet(context: Context, plan: SearchPlan, space: SearchSpace[Backbone]) -> dict[str, Any]:
     """Gives ``space`` the backbone of a supernet that was trained on balanced data: by others, or here.
+
+    Returns:
+        JSON values that the backbone's weights depend on.
 
     Raises:
         CheckpointError: a published one cannot be read, or is of another space.
     """
+    epochs = 0
     if context.source.weights is not None:
         load_published(space.network, context.source.weights)
     else:
         supernet = context.new_space(context.source.train)
-        pretrain(context, plan, supernet)
+        epochs = pretrain(context, plan, supernet)
         transfer(supernet, space)
+    return {**_pretrain_inputs(context), "planned": plan.pretrain_epochs, "epochs": epochs}
 
 
 def transfer(supernet: SearchSpace[Backbone], space: SearchSpace[Backbone]) -> None:
@@ -140,19 +132,39 @@ def transfer(supernet: SearchSpace[Backbone], space: SearchSpace[Backbone]) -> N
     assert not left.unexpected_keys and all(key.startswith("head.") for key in left.missing_keys)
 
 
-def adapt(context: Context, plan: SearchPlan, space: SearchSpace[Backbone]) -> None:
-    """Fits the head of ``space``, in place, to the target with a re-weighted loss; the backbone is frozen."""
+def adapt(
+    context: Context, plan: SearchPlan, space: SearchSpace[Backbone], backbone: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Fits the head of ``space``, in place, to the target with a re-weighted loss; the backbone is frozen.
+
+    Args:
+        context: the job.
+        plan: for how many epochs.
+        space: with the source's backbone.
+        backbone: what its weights depend on, as :func:`source_supernet` says.
+
+    Returns:
+        JSON values that the weights of the adapted supernet depend on.
+    """
 
     def compute(stage: Stage) -> Artifact:
         fitted = _adapt(context, space, _target_batches(context), plan.adapt_epochs, stage)
         return Artifact(fitted.values(), space.network.head.state_dict())
 
-    result = context.run.stage("adapt", adapt_inputs(context, plan), compute)
+    inputs = {"pretrain": dict(backbone), **_target_inputs(context), "epochs": plan.adapt_epochs}
+    result = context.run.stage("adapt", inputs, compute)
     space.network.head.load_state_dict(dict(result.tensors))
+    return inputs
 
 
-def search(context: Context, plan: SearchPlan, space: SearchSpace[Backbone]) -> Candidate:
+def search(context: Context, plan: SearchPlan, space: SearchSpace[Backbone], supernet: Mapping[str, Any]) -> Candidate:
     """Searches with the adapted supernet's weights and returns the candidate with the best score.
+
+    Args:
+        context: the job.
+        plan: for how many generations.
+        space: the adapted supernet.
+        supernet: what its weights depend on, as :func:`adapt` says.
 
     Raises:
         LimitError: no candidate was within the limits.
@@ -162,39 +174,39 @@ def search(context: Context, plan: SearchPlan, space: SearchSpace[Backbone]) -> 
     def compute(stage: Stage) -> Artifact:
         candidates = evolve(
             space,
-            _scorer(context, space),
-            _candidate_costs(context, space),
+            scorer(context, space),
+            candidate_costs(context, space),
             limits,
             population=settings.population,
             generations=plan.generations,
             seed=context.seed,
             stage=stage,
         )
-        return Artifact({"candidates": [asdict(c) for c in candidates], "winner": best(candidates).number})
+        return Artifact(
+            {
+                "candidates": [asdict(c) for c in candidates],
+                "winner": best(candidates).number,
+                # For those who train what was found: the run's configuration may be another by then.
+                "space": {"settings": dict(context.space_settings), "identity": dict(context.space_id)},
+            }
+        )
 
     inputs = {
-        "supernet": adapt_inputs(context, plan),
+        "supernet": dict(supernet),
         "search": settings.model_dump(mode="json", exclude={"generations"}),
         "generations": plan.generations,
         "limits": limits.model_dump(mode="json"),
+        "clock": None if limits.latency_ms is None else context.fitting.clock,
     }
     values = context.run.stage("search", inputs, compute).values
     return Candidate(**values["candidates"][values["winner"]])
-
-
-def adapt_inputs(context: Context, plan: SearchPlan) -> dict[str, Any]:
-    """What the weights of the adapted supernet depend on."""
-    return {
-        "pretrain": {**_pretrain_inputs(context), "epochs": plan.pretrain_epochs},
-        **_target_inputs(context),
-        "epochs": plan.adapt_epochs,
-    }
 
 
 def _pretrain_inputs(context: Context) -> dict[str, Any]:
     return {
         **context.identity,
         "source": context.source.fingerprint,
+        "images": context.fitting.preparation(context.source.normalization, context.source.flip),
         "settings": context.settings.pretrain.model_dump(mode="json", exclude={"epochs"}),
     }
 
@@ -202,6 +214,7 @@ def _pretrain_inputs(context: Context) -> dict[str, Any]:
 def _target_inputs(context: Context) -> dict[str, Any]:
     return {
         "target": context.target.fingerprint,
+        "target_images": context.fitting.preparation(context.target.normalization, context.target.flip),
         "adapt": context.settings.adapt.model_dump(mode="json", exclude={"epochs"}),
     }
 
@@ -234,44 +247,3 @@ def _target_batches(context: Context) -> Batches:
     return context.fitting.batches(
         target.train, settings.batch_size, target.normalization, target.flip, sampler, "adapt"
     )
-
-
-def _scorer(context: Context, space: SearchSpace[Backbone]) -> Callable[[Architecture], Score]:
-    """Scores with the weights that ``space`` has at the time, over the same images every time."""
-    target, settings, device = context.target, context.settings.search, context.fabric.device
-    order = torch.randperm(len(target.train), generator=generator(context.seed, "search", "calibration"))
-    calibration = target.train.subset(order[: settings.calibration_images])
-    return lambda architecture: score(
-        context.fabric,
-        space,
-        architecture,
-        ordered(calibration, settings.batch_size, target.normalization, device),
-        ordered(target.selection, settings.batch_size, target.normalization, device),
-        len(target.classes),
-    )
-
-
-def _candidate_costs(context: Context, space: SearchSpace[Backbone]) -> Callable[[Architecture], Costs]:
-    return lambda architecture: context.fitting.costs(
-        space.cost(architecture, context.target.image_size),
-        lambda: space.derive(architecture, weights=True),
-    )
-
-
-def _seconds_a_candidate(context: Context, space: SearchSpace[Backbone]) -> float:
-    """Expected seconds a candidate takes: those of five that are scored, by the share that will be.
-
-    Candidates beyond a limit are not scored. Fewer of them come as the search goes on, but then more come again that
-    were scored before, so no share under a half is counted on.
-    """
-    scorer, costs = _scorer(context, space), _candidate_costs(context, space)
-    rng = generator(context.seed, "plan", "candidates")
-    architectures = [space.simplify(space.sample(rng)) for _ in range(60)]
-    feasible = [a for a in architectures if max(context.settings.limits.violations(costs(a)).values(), default=0) <= 0]
-    timed = (feasible + architectures)[:6]
-    scorer(timed[0])  # warms up
-    started = time.perf_counter()
-    for architecture in timed[1:]:
-        scorer(architecture)
-    seconds = (time.perf_counter() - started) / len(timed[1:])
-    return seconds * max(0.5, len(feasible) / len(architectures))

@@ -19,9 +19,9 @@ def network_values(folder: RunFolder, stage: str, settings: TrainConfig, init: s
         settings: how.
         init: where its first weights came from, in a word.
     """
-    trained, evaluated = folder.artifact(stage), folder.artifact("evaluate")
-    assert trained is not None and evaluated is not None
-    values: dict[str, Any] = {**trained.values, **evaluated.values[stage]}
+    trained, timed, tested = folder.artifact(stage), folder.artifact("latency"), folder.artifact("evaluate")
+    assert trained is not None and timed is not None and tested is not None
+    values: dict[str, Any] = {**trained.values, **timed.values[stage], **tested.values[stage]}
     return Network(
         name=values["name"],
         architecture=values["architecture"],

@@ -39,6 +39,7 @@ from tailornas.training import make_fabric
 __all__ = ["STAGES", "Outcome", "run"]
 
 STAGES = READING | {
+    "limits": "whether any architecture is fast enough",
     "plan": "what fits into the time limit",
     "pretrain": "supernet on the source",
     "adapt": "supernet's head on the target",
@@ -49,6 +50,7 @@ STAGES = READING | {
     "train-head": "its head, the rest frozen",
     "baseline": "the baseline, trained alike",
     "baseline-head": "the baseline's head, alike",
+    "latency": "milliseconds of both",
     "evaluate": "both on the test split",
 }
 """What each stage of a run does, for people."""
@@ -124,6 +126,7 @@ def run(
             fabric=fabric,
             build_space=lambda classes, rng: build_space(config.space, classes, rng, target.image_size),
             space_id=identify(config.space),
+            space_settings=config.space.model_dump(mode="json"),
             build_network=config.space.network,
             source=source,
             target=target,
@@ -222,7 +225,8 @@ def _report(
         notes=folder.notes,
         data=cast(Data, target.values()),
         plan=_plan(config, folder, target, source),
-        pretrain_log=cast(list[LogLine], folder.logs("pretrain")),
+        # A published supernet was not trained here; an earlier start may have left the log of one that was.
+        pretrain_log=cast(list[LogLine], folder.logs("pretrain") if source.weights is None else []),
         adapt_log=cast(list[LogLine], folder.logs("adapt")),
         train_log=cast(list[LogLine], folder.logs("train")),
         baseline_log=cast(list[LogLine], folder.logs("baseline")),

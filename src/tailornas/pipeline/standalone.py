@@ -6,10 +6,18 @@ from hashlib import sha256
 from pathlib import Path
 from typing import cast, final
 
-from tailornas.config import RunConfig, StandaloneConfig, read_config, to_toml
+from tailornas.config import StandaloneConfig, to_toml
 from tailornas.data import Dataset
 from tailornas.errors import ConfigError
-from tailornas.methods import Fitting, TrainPlan, check_training, evaluate, make_contender, retrain_head
+from tailornas.methods import (
+    Fitting,
+    TrainPlan,
+    check_training,
+    evaluate,
+    make_contender,
+    measure_latency,
+    retrain_head,
+)
 from tailornas.methods import train as train_contender
 from tailornas.pipeline.images import READING, read_images
 from tailornas.pipeline.networks import network_values, weights_path
@@ -17,7 +25,7 @@ from tailornas.report import Data, LogLine, Network, NetworkReport, Verdict, ren
 from tailornas.runs import Console, RunFolder, environment, read_json, recorded_job
 from tailornas.search import Limits
 from tailornas.seeding import generator
-from tailornas.spaces import BackboneConfig, SpaceConfig, build_backbone, identify
+from tailornas.spaces import BackboneConfig, SpaceConfig, build_backbone, identify, space_config
 from tailornas.training import make_fabric
 
 __all__ = ["TRAIN_STAGES", "Trained", "train"]
@@ -25,6 +33,7 @@ __all__ = ["TRAIN_STAGES", "Trained", "train"]
 TRAIN_STAGES = READING | {
     "train": "the network",
     "train-head": "its head, the rest frozen",
+    "latency": "its milliseconds",
     "evaluate": "on the test split",
 }
 """What each stage does, for people."""
@@ -114,8 +123,9 @@ def train(
         contender = make_contender(fitting, "train", _title(backbone.name), backbone.name, network, identity)
         assert config.train.epochs is not None
         plan = TrainPlan(config.train.epochs)
-        train_contender(fitting, plan, contender)
-        evaluate(fitting, plan, retrain_head(fitting, plan, contender))
+        contender = retrain_head(fitting, train_contender(fitting, plan, contender))
+        measure_latency(fitting, contender)
+        evaluate(fitting, contender)
         trained = network_values(folder, "train", config.train, backbone.weights or "scratch")
         report = _report(config, folder, target, trained, command)
         return Trained(
@@ -163,8 +173,19 @@ def _found(backbone: BackboneConfig, space: SpaceConfig | None) -> tuple[Backbon
     result = folder / "stages" / "search" / "result.json"
     if not result.is_file():
         raise ConfigError(f"{folder} holds no finished search: expected {result}")
-    searched = read_config(RunConfig, folder / "config.toml").space
     values = read_json(result)["values"]
+    if (kept := values.get("space")) is None:
+        raise ConfigError(
+            f"{result} is of an earlier version, which did not keep the space: name what was found as the backbone "
+            "SPACE:ARCHITECTURE"
+        )
+    settings = dict(kept["settings"])
+    searched = space_config(settings.pop("name"), settings)
+    if identify(searched).get("sha256") != kept["identity"].get("sha256"):
+        raise ConfigError(
+            f"{searched.name} has changed since the search in {folder}: expected the file that was searched; restore "
+            "it, or search again"
+        )
     architecture = values["candidates"][values["winner"]]["architecture"]
     return backbone.model_copy(update={"name": f"{searched.name}:{architecture}"}), searched
 

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from tailornas.runs.pace import Pace, Shown, duration
+from tailornas.runs.printing import print_line
 
 __all__ = ["Console", "PlainConsole", "QuietConsole", "TerminalConsole", "make_console"]
 
@@ -209,7 +210,7 @@ class PlainConsole:
 
     def note(self, text: str, *, summary: bool = False) -> None:
         """Prints the sentence."""
-        _print(self._file, text)
+        print_line(self._file, text)
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, summary: bool = False
@@ -218,7 +219,7 @@ class PlainConsole:
         _print_table(self._file, title, columns, rows)
 
     def _line(self, name: str, *parts: str) -> None:
-        _print(self._file, "  ".join([name.ljust(_widths(self._titles)[0]), *filter(None, parts)]))
+        print_line(self._file, "  ".join([name.ljust(_widths(self._titles)[0]), *filter(None, parts)]))
 
 
 @final
@@ -250,7 +251,7 @@ class QuietConsole:
     def note(self, text: str, *, summary: bool = False) -> None:
         """Prints a sentence of the summary."""
         if summary:
-            _print(self._file, text)
+            print_line(self._file, text)
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, summary: bool = False
@@ -268,21 +269,16 @@ def _numeric(cells: Sequence[str]) -> bool:
     return any(cells) and all(cell.lstrip("+-\N{MINUS SIGN}")[:1].isdigit() for cell in cells if cell)
 
 
-def _print(file: TextIO, text: str) -> None:
-    file.write(f"{text.rstrip()}\n")
-    file.flush()
-
-
 def _print_table(file: TextIO, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
     cells = [columns, *rows]
     by_column = list(zip(*cells, strict=True))
     widths = [max(map(len, column)) for column in by_column]
     right = [_numeric(column[1:]) for column in by_column]
-    _print(file, f"\n{title}")
+    print_line(file, f"\n{title}")
     for row in cells:
         aligned = zip(row, widths, right, strict=True)
-        _print(
+        print_line(
             file,
             "  ".join(cell.rjust(width) if number else cell.ljust(width) for cell, width, number in aligned),
         )
-    _print(file, "")
+    print_line(file, "")

@@ -27,6 +27,8 @@ def environment() -> dict[str, Any]:
         "python": platform.python_version(),
         "torch": torch.__version__,
         "torchvision": version("torchvision"),
+        "timm": version("timm"),
+        "pillow": version("pillow"),
         "optuna": version("optuna"),
         "platform": f"{platform.system()} {platform.machine()}",
         "processor": processor(),

@@ -6,6 +6,7 @@ import json
 import math
 import os
 import shutil
+import tomllib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -25,6 +26,7 @@ __all__ = [
     "read_json_lines",
     "read_state",
     "read_tensors",
+    "read_toml",
     "remove_folder",
     "sweep",
     "sync",
@@ -42,6 +44,8 @@ LEFTOVER = ".tmp"
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+DAMAGED = frozenset({errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ELOOP})
+"""Of an error of reading: the file is not what a run wrote, whoever reads it and whenever."""
 
 
 @contextmanager
@@ -184,13 +188,17 @@ def to_json(value: Any, indent: int | None = None) -> str:
     return json.dumps(_finite(value), indent=indent, allow_nan=False)
 
 
-def read_json(path: Path) -> Any:
+def read_json(path: Path, mend: str | None = None) -> Any:
     """The JSON value of a file.
 
+    Args:
+        path: the file.
+        mend: what to do if it is damaged; None: to delete its folder.
+
     Raises:
-        RunFolderError: the file is missing or damaged.
+        RunFolderError: the file is missing or damaged, or cannot be read now.
     """
-    with _reading(path):
+    with _reading(path, mend):
         return json.loads(path.read_text(encoding="utf-8"))
 
 
@@ -226,15 +234,30 @@ def read_state(path: Path) -> dict[str, Any]:
         return state
 
 
+def read_toml(path: Path) -> dict[str, Any]:
+    """The values of a TOML file.
+
+    Raises:
+        RunFolderError: the file is missing or damaged, or cannot be read now.
+    """
+    with _reading(path, "choose another --out"):
+        return tomllib.loads(path.read_text(encoding="utf-8"))
+
+
 @contextmanager
-def _reading(path: Path) -> Iterator[None]:
+def _reading(path: Path, mend: str | None = None) -> Iterator[None]:
+    mend = mend or f"delete {path.parent} to compute anew what it holds, or choose another --out"
     try:
         yield
     except Exception as error:  # readers raise RuntimeErrors, UnpicklingErrors, EOFErrors and more for damage
-        raise RunFolderError(
-            f"cannot read {path} as the run wrote it ({type(error).__name__}): "
-            f"delete {path.parent} to compute anew what it holds, or choose another --out"
-        ) from error
+        # What the file holds is not to blame for these, and would be lost by the mend of damage.
+        if isinstance(error, MemoryError) or "can't allocate memory" in str(error):  # torch's is a RuntimeError
+            raise RunFolderError(f"cannot read {path}: not enough memory: end other programs, start again") from error
+        if isinstance(error, OSError) and error.errno not in DAMAGED:
+            raise RunFolderError(
+                f"cannot read {path}: {error.strerror or error}: make it readable, or check the disk, and start again"
+            ) from error
+        raise RunFolderError(f"cannot read {path} as the run wrote it ({type(error).__name__}): {mend}") from error
 
 
 def _finite(value: Any) -> Any:

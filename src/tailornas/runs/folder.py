@@ -3,17 +3,17 @@
 Layout::
 
     run.json                 program, format, version, job, creation, working time
-    config.toml              the resolved configuration of the last start
-    environment.json         the machine and the versions of the last start
+    config.toml              the resolved configuration of the last start that computed anything
+    environment.json         the machine and the versions of that start
     stages/<name>/
-        result.json          fingerprint of the inputs and values; written last: says that the stage is done
+        result.json          inputs, values and what made them; written last: says that the stage is done
         result.safetensors   tensors, if there are any
         log.jsonl            a line an epoch or a generation
         checkpoint.pt        while the stage is at work
 """
 
+import json
 import re
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Mapping
@@ -27,30 +27,27 @@ from tailornas.runs.console import Console
 from tailornas.runs.environment import environment
 from tailornas.runs.files import (
     disk_errors,
-    read_json,
     read_json_lines,
-    read_state,
-    read_tensors,
     remove_folder,
     sweep,
-    write_bytes,
     write_json,
-    write_tensors,
     write_text,
 )
-from tailornas.runs.fingerprint import fingerprint
+from tailornas.runs.fingerprint import differences, fingerprint
+from tailornas.runs.keep import keep_configuration, keep_stage
 from tailornas.runs.lock import locked, terminable
-from tailornas.runs.record import LOCK, RECORD, RunRecord, check_folder
+from tailornas.runs.record import CONFIG, ENVIRONMENT, LOCK, RECORD, STAGES, RunRecord, check_folder
+from tailornas.runs.results import changed, read_artifact, read_result, write_result
 from tailornas.runs.stage import CHECKPOINT, LOG, RunStage
 from tailornas.stages import Artifact, Stage
 
 __all__ = ["RunFolder"]
 
-CONFIG = "config.toml"
-ENVIRONMENT = "environment.json"
-STAGES = "stages"
-RESULT = "result.json"
-TENSORS = "result.safetensors"
+MADE = ("commit", "processor")
+"""Of the environment: where stages differ in it, the user is told."""
+
+KEPT = (*MADE, "tailornas", "threads")
+"""Of the environment: what is written into each result."""
 
 
 @final
@@ -72,14 +69,18 @@ class RunFolder:
         record: RunRecord,
         held: ExitStack,
         made: list[Path],
-        before: Mapping[Path, bytes],
+        config: str,
         overwrite: bool,
     ) -> None:
         self.path = path
         self.notes: list[str] = []
         self.seconds: dict[str, float] = {}
         self._console, self._record, self._held, self._made = console, record, held, made
-        self._before, self._overwrite, self._computed = before, overwrite, False
+        self._config, self._overwrite = config, overwrite
+        # Of this start, once it computes a stage; and of the stage that was met last.
+        self._environment: dict[str, Any] = {}
+        self._last: Mapping[str, Any] | None = None
+        self._computed = False
 
     @classmethod
     def open(
@@ -100,11 +101,12 @@ class RunFolder:
                 with: each stage's inputs decide whether its result still holds.
             console: where stages and progress are shown.
             job: what the folder holds, one of :data:`tailornas.runs.record.JOBS`; None: anything.
-            overwrite: what stages have left there gives way where their inputs changed; else that is an error.
+            overwrite: what stages have left there gives way where their inputs changed; else that is an error, as is
+                another configuration than that of what they left.
             started: the ``time.monotonic()`` from which :attr:`elapsed` counts in this start; None: now.
 
         Raises:
-            RunFolderError: the folder is something else, of another format or job, or in use.
+            RunFolderError: the folder is something else, of another format or job, in use, or must not be replaced.
             DiskError: it could not be written.
         """
         with ExitStack() as held:
@@ -114,11 +116,10 @@ class RunFolder:
                 path.mkdir(parents=True, exist_ok=True)
             held.enter_context(locked(path / LOCK))
             sweep(path)
+            if not overwrite:
+                keep_configuration(path, config)
             record = RunRecord.open(path, time.monotonic() if started is None else started, job)
-            before = {file: file.read_bytes() for file in (path / CONFIG, path / ENVIRONMENT) if file.exists()}
-            write_text(path / CONFIG, config)
-            write_json(path / ENVIRONMENT, environment())
-            return cls(path, console, record, held.pop_all(), made, before, overwrite)
+            return cls(path, console, record, held.pop_all(), made, config, overwrite)
 
     def __enter__(self) -> Self:
         self._held.enter_context(terminable())
@@ -130,17 +131,16 @@ class RunFolder:
         with self._held:
             if isinstance(error, TailorNASError) and self._untouched():
                 # Refused before any work was kept: the user is left with nothing to clean up.
-                shutil.rmtree(self.path, ignore_errors=True)
+                shutil.rmtree(self.path / STAGES, ignore_errors=True)
                 with suppress(OSError):  # another run's folder may be in them by now
-                    for folder in self._made[1:]:
+                    for name in (RECORD, CONFIG, ENVIRONMENT, LOCK):
+                        (self.path / name).unlink(missing_ok=True)
+                    for folder in self._made:
                         folder.rmdir()
                 return
             try:
-                if isinstance(error, TailorNASError) and not self._computed:
-                    # Refused: what lies here still belongs to the configuration of the earlier start.
-                    for file, content in self._before.items():
-                        write_bytes(file, content)
-                else:
+                # Refused before it computed anything, a start leaves what lies here as it was.
+                if self._computed or not isinstance(error, TailorNASError):
                     self._record.write()
             except DiskError:
                 # What ended the run is what the user must read.
@@ -149,7 +149,7 @@ class RunFolder:
 
     @property
     def elapsed(self) -> float:
-        """Seconds the run has been at work, over all starts."""
+        """Seconds the run has been at work, over all starts, without work that gave way to other inputs."""
         return self._record.elapsed
 
     def stage(
@@ -168,7 +168,8 @@ class RunFolder:
             name: the stage's name and folder: lower-case letters, digits, ``-`` and ``_``.
             inputs: JSON values; everything that the result depends on.
             compute: the stage.
-            until: value of :attr:`elapsed` after which :meth:`Stage.overdue` says so; None: never.
+            until: value of :attr:`elapsed` after which :meth:`Stage.overdue` says so; None: never. What an earlier
+                one cut short is computed again.
 
         Raises:
             RunFolderError: a file of the stage is damaged, or of other inputs and must not be replaced.
@@ -176,23 +177,29 @@ class RunFolder:
         """
         if not re.fullmatch(r"[a-z0-9][a-z0-9_-]*", name):
             raise RunFolderError(f"stage name {name!r}: expected lower-case letters, digits, '-' and '_'")
-        folder = self._folder(name)
-        current = fingerprint(name, inputs)
-        result = self._result(name)
+        folder, current = self._folder(name), fingerprint(name, inputs)
+        inputs = json.loads(json.dumps(inputs))  # as they are read again, so that they compare
+        result = read_result(folder)
         if not self._overwrite:
-            self._keep(folder, current, result)
-        if result is not None and result["fingerprint"] != current:
-            self._console.note(f"{name}: its inputs changed, its earlier result is replaced")
+            keep_stage(self.path, name, current, inputs, until)
+        reason = None if result is None else changed(result, current, inputs, until)
+        if result is None or reason:
+            self._begin()
+        if reason:
+            self._console.note(f"{name}: {reason}, its earlier result is replaced")
+            self._record.replace(name)
             remove_folder(folder)
             result = None
         if result is None:
-            self._compute(folder, current, compute, until)
+            self._compute(folder, current, inputs, compute, until)
         else:
             self.notes += result["notes"]
+            self._record.keep(name, self._record.stages.get(name, 0.0))
             self._console.stage_skipped(name)
         with disk_errors(folder):
             (folder / CHECKPOINT).unlink(missing_ok=True)
         self.seconds[name] = self._record.stages.get(name, 0.0)
+        self._tell_environment(name, self._environment if result is None else result.get("environment", {}))
         artifact = self.artifact(name)
         assert artifact is not None
         return artifact
@@ -203,14 +210,7 @@ class RunFolder:
         Raises:
             RunFolderError: a file of the stage is damaged.
         """
-        result = self._result(name)
-        if result is None:
-            return None
-        path = self._folder(name) / TENSORS
-        tensors = read_tensors(path) if result["tensors"] else {}
-        if sorted(tensors) != sorted(result["tensors"]):
-            raise RunFolderError(f"{path} is of another result: delete {path.parent} to compute anew what it holds")
-        return Artifact(result["values"], {tensor: tensors[tensor] for tensor in result["tensors"]})
+        return read_artifact(self._folder(name))
 
     def logs(self, name: str) -> list[dict[str, Any]]:
         """The log lines of a stage, oldest first; none for a stage without a log.
@@ -244,47 +244,50 @@ class RunFolder:
     def _folder(self, name: str) -> Path:
         return self.path / STAGES / name
 
-    def _result(self, name: str) -> dict[str, Any] | None:
-        path = self._folder(name) / RESULT
-        return dict(read_json(path)) if path.exists() else None
+    def _begin(self) -> None:
+        """Writes, before the first stage computes, what this start computes with."""
+        if not self._computed:
+            self._environment = environment()
+            write_text(self.path / CONFIG, self._config)
+            write_json(self.path / ENVIRONMENT, self._environment)
+            self._computed = True
 
-    def _keep(self, folder: Path, current: str, result: Mapping[str, Any] | None) -> None:
-        """Refuses to go on where a result, or a checkpoint of hours, of other inputs would be lost."""
-        there = result
-        if there is None and (folder / CHECKPOINT).exists():
-            there = read_state(folder / CHECKPOINT)
-        if there is not None and there["fingerprint"] != current:
-            raise RunFolderError(
-                f"{self.path} holds another run, whose {folder.name!r} had other settings, images or program: give "
-                f"--out DIR to keep it, or --out {shlex.quote(str(self.path))} to replace there what changed"
-            )
-
-    def _compute(self, folder: Path, current: str, compute: Callable[[Stage], Artifact], until: float | None) -> None:
+    def _compute(
+        self,
+        folder: Path,
+        current: str,
+        inputs: Mapping[str, Any],
+        compute: Callable[[Stage], Artifact],
+        until: float | None,
+    ) -> None:
         name, told = folder.name, len(self.notes)
-        self._computed = True
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        stage = RunStage(folder, current, self._record, self._console, until)
+        stage = RunStage(folder, current, inputs, self._record, self._console, until)
         # Also takes back log lines and deletes a checkpoint of other inputs if ``compute`` never asks.
         resumed = stage.restore() is not None
-        self._console.stage_started(name, resumed)
         try:
+            self._console.stage_started(name, resumed)
             artifact = compute(stage)
             stage.sync_log()
             self._record.stages[name] = round(stage.seconds, 3)
             self._record.write()
-            if artifact.tensors:
-                write_tensors(folder / TENSORS, artifact.tensors)
-            write_json(
-                folder / RESULT,
-                {
-                    "fingerprint": current,
-                    "values": artifact.values,
-                    "tensors": list(artifact.tensors),
-                    "notes": self.notes[told:],
-                },
+            write_result(
+                folder,
+                artifact,
+                fingerprint=current,
+                inputs=inputs,
+                until=stage.ended,
+                environment={key: self._environment.get(key) for key in KEPT},
+                notes=self.notes[told:],
             )
         except BaseException:
             self._console.stage_stopped(name)
             raise
         self._console.stage_finished(name, self._record.stages[name])
+
+    def _tell_environment(self, name: str, made: Mapping[str, Any]) -> None:
+        """Notes where a stage was computed at another commit or on another processor than the one before it."""
+        last, self._last = self._last, {key: made.get(key) for key in MADE}
+        if last is not None and last != self._last:
+            self.note(f"From {name!r} on, stages were computed with others: {differences(last, self._last)}.")

@@ -1,7 +1,9 @@
 """One process at a time in a run folder, and an orderly end when that process is asked to end."""
 
+import errno
 import fcntl
 import os
+import platform
 import signal
 import threading
 from collections.abc import Iterator
@@ -9,19 +11,21 @@ from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
 
-from tailornas.errors import RunFolderError
+from tailornas.errors import DiskError, RunFolderError
 from tailornas.runs.files import disk_errors
 
 __all__ = ["locked", "terminable"]
 
+NO_LOCKS = frozenset({errno.ENOSYS, errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP})
+
 
 @contextmanager
 def locked(path: Path) -> Iterator[None]:
-    """Holds the lock file ``path``, with the process id in it, until the block or the process ends.
+    """Holds the lock file ``path``, with ``process id@host`` in it, until the block or the process ends.
 
     Raises:
-        RunFolderError: another process holds it; names that process.
-        DiskError: the lock file could not be written.
+        RunFolderError: another process holds it; names that process, and its host if it is another.
+        DiskError: the lock file could not be written, or its file system has no locks.
     """
     with disk_errors(path):
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
@@ -32,13 +36,21 @@ def locked(path: Path) -> Iterator[None]:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             except BlockingIOError:
-                holder = file.read().decode().strip()
+                process, _, host = file.read().decode(errors="replace").strip().partition("@")
+                where = f" on {host}" if host not in ("", platform.node()) else ""
                 raise RunFolderError(
-                    f"{path.parent} is in use by process {holder or '(starting)'}: "
+                    f"{path.parent} is in use by process {process or '(starting)'}{where}: "
                     "wait until it ends, or choose another --out"
                 ) from None
+            except OSError as error:
+                if error.errno not in NO_LOCKS:
+                    raise
+                raise DiskError(
+                    f"cannot lock {path}: {error.strerror}: expected a file system with locks; choose another --out or "
+                    "have its locks switched on"
+                ) from error
             file.truncate(0)
-            file.write(f"{os.getpid()}\n".encode())
+            file.write(f"{os.getpid()}@{platform.node()}\n".encode())
         yield
 
 

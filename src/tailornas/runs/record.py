@@ -9,7 +9,17 @@ from tailornas.errors import RunFolderError
 from tailornas.runs.files import LEFTOVER, read_json, write_json
 from tailornas.version import __version__
 
-__all__ = ["JOBS", "LOCK", "RECORD", "RunRecord", "check_folder", "recorded_job"]
+__all__ = [
+    "CONFIG",
+    "ENVIRONMENT",
+    "JOBS",
+    "LOCK",
+    "RECORD",
+    "STAGES",
+    "RunRecord",
+    "check_folder",
+    "recorded_job",
+]
 
 PROJECT = "tailornas"
 FORMAT = 1
@@ -17,6 +27,9 @@ FORMAT = 1
 
 RECORD = "run.json"
 LOCK = ".lock"
+CONFIG = "config.toml"
+ENVIRONMENT = "environment.json"
+STAGES = "stages"
 
 JOBS = {"search": "`tailornas run`", "training": "`tailornas train`"}
 """What a run folder may hold, and the command that makes it."""
@@ -44,7 +57,8 @@ def check_folder(folder: Path, job: str | None = None) -> None:
     # A run killed before its first file was whole leaves these two.
     unfinished = {LOCK, RECORD + LEFTOVER}
     found = sorted(entry.name for entry in folder.iterdir() if entry.name not in unfinished) if folder.exists() else []
-    if found:
+    # Of a run only the record was deleted, as a damaged one asks for, where all of these are there.
+    if found and not {CONFIG, ENVIRONMENT, STAGES} <= set(found):
         raise RunFolderError(
             f"{folder} is not a run folder: expected it to be empty or to have a {RECORD}, found {found[0]!r}"
             f"{f' and {len(found) - 1} more' if len(found) > 1 else ''}; choose another --out"
@@ -68,6 +82,8 @@ class RunRecord:
         self._path, self._fields = path, fields
         self._earlier: float = fields["elapsed"]
         self._started = self._written = started
+        self._kept: dict[str, float] = {}
+        self._replaced = False
         self.stages: dict[str, float] = fields["stages"]
 
     @classmethod
@@ -100,8 +116,25 @@ class RunRecord:
 
     @property
     def elapsed(self) -> float:
-        """Seconds at work, over all starts."""
-        return self._earlier + time.monotonic() - self._started
+        """Seconds at work, over all starts; of earlier ones without work that gave way to other inputs."""
+        earlier = sum(self._kept.values()) if self._replaced else self._earlier
+        return earlier + time.monotonic() - self._started
+
+    def keep(self, name: str, seconds: float) -> None:
+        """Says that this start goes on with ``seconds`` of work that earlier starts have done on a stage.
+
+        A stage that is met again keeps its first number: the rest of its time is this start's.
+        """
+        self._kept.setdefault(name, seconds)
+
+    def replace(self, name: str) -> None:
+        """Says that what earlier starts did on a stage gives way.
+
+        From now on :attr:`elapsed` counts, beside this start, only the work of earlier ones that was or will be kept,
+        so that a time limit is not charged for results of other inputs.
+        """
+        self._replaced = True
+        self.stages.pop(name, None)
 
     def write(self, at_most_every: float = 0.0) -> None:
         """Writes the time so far, unless the last time was less than ``at_most_every`` seconds ago.
@@ -127,7 +160,8 @@ def recorded_job(folder: Path) -> str | None:
 
 
 def _read(folder: Path) -> dict[str, Any]:
-    fields = read_json(folder / RECORD)
+    mend = "delete it: only how long the run has been at work is lost; or choose another --out"
+    fields = read_json(folder / RECORD, mend)
     project = fields.get("project") if isinstance(fields, dict) else None
     if project != PROJECT:
         raise RunFolderError(

@@ -1,12 +1,14 @@
 """A stage at work: its checkpoint, its log and its time."""
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, final
 
 from tailornas.runs.console import Console
 from tailornas.runs.files import append, disk_errors, read_state, sync, to_json, truncate, write_state
 from tailornas.runs.record import RunRecord
+from tailornas.runs.results import changed
 
 __all__ = ["CHECKPOINT", "LOG", "RunStage"]
 
@@ -24,18 +26,29 @@ class RunStage:
     Args:
         folder: the stage's folder.
         fingerprint: of the stage's inputs; a checkpoint with another one is deleted.
+        inputs: the inputs themselves, for people.
         record: the run's time.
         console: where progress is shown.
         until: ``record.elapsed`` at which the stage's time is up; None: never.
+
+    Attributes:
+        ended: the ``until`` at which :meth:`overdue` said that the time was up, in this start or an earlier one.
     """
 
     def __init__(
-        self, folder: Path, fingerprint: str, record: RunRecord, console: Console, until: float | None
+        self,
+        folder: Path,
+        fingerprint: str,
+        inputs: Mapping[str, Any],
+        record: RunRecord,
+        console: Console,
+        until: float | None,
     ) -> None:
-        self._name, self._fingerprint = folder.name, fingerprint
+        self._name, self._fingerprint, self._inputs = folder.name, fingerprint, inputs
         self._checkpoint, self._log = folder / CHECKPOINT, folder / LOG
         self._record, self._console, self._until = record, console, until
         self._earlier, self._started = 0.0, time.monotonic()
+        self.ended: float | None = None
 
     @property
     def seconds(self) -> float:
@@ -49,14 +62,17 @@ class RunStage:
             RunFolderError: the checkpoint or the log is damaged.
         """
         checkpoint = read_state(self._checkpoint) if self._checkpoint.exists() else None
-        if checkpoint is not None and checkpoint["fingerprint"] != self._fingerprint:
+        if checkpoint is not None and changed(checkpoint, self._fingerprint, self._inputs, self._until):
             with disk_errors(self._checkpoint):
                 self._checkpoint.unlink()
+            self._record.replace(self._name)
             checkpoint = None
+        self._record.keep(self._name, checkpoint["seconds"] if checkpoint else 0.0)
         truncate(self._log, checkpoint["log_bytes"] if checkpoint else 0)
         if checkpoint is None:
             return None
         self._earlier, self._started = checkpoint["seconds"], time.monotonic()
+        self.ended = checkpoint.get("until")
         state: dict[str, Any] = checkpoint["state"]
         return state
 
@@ -71,6 +87,8 @@ class RunStage:
             self._checkpoint,
             {
                 "fingerprint": self._fingerprint,
+                "inputs": self._inputs,
+                "until": self.ended,
                 "log_bytes": self.sync_log(),
                 "seconds": self.seconds,
                 "state": state,
@@ -93,7 +111,10 @@ class RunStage:
 
     def overdue(self, next_seconds: float) -> bool:
         """Whether the run's time would be past ``until`` after ``next_seconds`` more."""
-        return self._until is not None and self._record.elapsed + next_seconds > self._until
+        if self._until is None or self._record.elapsed + next_seconds <= self._until:
+            return False
+        self.ended = self._until
+        return True
 
     def sync_log(self) -> int:
         """Makes the log lines so far survive a power failure; returns their bytes.

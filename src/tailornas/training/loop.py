@@ -262,7 +262,8 @@ def _refuse_divergence(
         # A gradient that is not finite shows in the loss of the next step, of which the last has none.
         step, what = first + len(losses) - 1, "the weights became nan"
     rate = f"learning rate {learning_rate_at(optimizer, step, steps):.4g}"
-    kept = f"the checkpoint of epoch {epoch} is kept, " if epoch else ""
+    without = f", without the checkpoint of epoch {epoch}" if epoch else ""
     raise DivergenceError(
-        f"{what} at step {step + 1} of {steps} (epoch {epoch + 1}, {rate}): {kept}lower {key} and start again"
+        f"{what} at step {step + 1} of {steps} (epoch {epoch + 1}, {rate}): lower {key} and start again with --out "
+        f"DIR; the training begins anew{without}"
     )
