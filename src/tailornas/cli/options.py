@@ -4,7 +4,6 @@ An option whose parameter is called ``section__field`` sets that configuration k
 the key is defined, so that every way to give it meets the same checks and messages.
 """
 
-import os
 import re
 import sys
 import time
@@ -177,7 +176,6 @@ def complain(message: str) -> None:
     try:
         typer.echo(message, err=True)
     except OSError:
-        # What is left in the buffer would fail again as Python exits.
-        nowhere = os.open(os.devnull, os.O_WRONLY)
-        os.dup2(nowhere, sys.stderr.fileno())
-        os.close(nowhere)
+        from tailornas.runs.printing import silence
+
+        silence(sys.stderr)  # what is left in its buffer would fail again as Python exits

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import TextIO
 
-__all__ = ["print_line"]
+__all__ = ["print_line", "silence"]
 
 
 def print_line(file: TextIO, text: str) -> None:
@@ -16,16 +16,16 @@ def print_line(file: TextIO, text: str) -> None:
         file.write(f"{text.rstrip()}\n")
         file.flush()
     except OSError as error:
-        _silence(file)
+        silence(file)
         try:
             sys.stderr.write(f"cannot print: {error.strerror}; the run goes on, its folder holds everything\n")
             sys.stderr.flush()
         except OSError:
-            _silence(sys.stderr)
+            silence(sys.stderr)
 
 
-def _silence(file: TextIO) -> None:
-    """By the file descriptor, so that what Python flushes as it exits cannot fail either."""
+def silence(file: TextIO) -> None:
+    """Sends what is printed later nowhere: by the descriptor, so that what Python flushes as it exits succeeds too."""
     nowhere = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nowhere, file.fileno())
     os.close(nowhere)
