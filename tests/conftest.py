@@ -1,4 +1,4 @@
-"""What every test folder shares: two paths to real data, one thread budget, and no silent skips under CI."""
+"""What every test folder shares: a path to real data, one thread budget, and no silent skips under CI."""
 
 import os
 import sys
@@ -10,15 +10,15 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 import pytest
 
-REAL_DATA = Path(os.environ.get("TAILORNAS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
-
 
 @pytest.fixture(scope="session")
 def cifar10_dir() -> Path:
     """Folder with CIFAR-10 as Parquet (train.parquet and test.parquet); see CONTRIBUTING."""
-    if not (REAL_DATA / "cifar10" / "train.parquet").is_file():
-        pytest.skip(f"no CIFAR-10 in {REAL_DATA}: set TAILORNAS_TEST_DATA")
-    return REAL_DATA
+    data = Path(os.environ.get("TAILORNAS_TEST_DATA", Path(__file__).parents[2] / "shared" / "data"))
+    folder = data / "cifar10"
+    if not all((folder / f"{part}.parquet").is_file() for part in ("train", "test")):
+        pytest.skip(f"no CIFAR-10 in {data}: set TAILORNAS_TEST_DATA")
+    return folder
 
 
 def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:

@@ -343,7 +343,7 @@ def test_the_folder_of_a_search_is_no_place_for_a_training(shell: Shell) -> None
 def test_a_time_limit_that_is_too_short_says_how_long_is_enough(shell: Shell) -> None:
     message = shell.error("run", "--out", "run", "--time-limit", "1s")
     assert re.match(r"a time limit of 1 s is too short for this data on this machine: give at least \d+ s", message)
-    assert re.search(r"; \d+ s of it were gone, those of earlier starts of this run included$", message)
+    assert re.search(r"; \d+ s of it went into reading, measuring and earlier starts of this run$", message)
     assert not Path("run").exists()
 
 

@@ -1,7 +1,6 @@
 import io
 import json
 import mmap
-import os
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -19,7 +18,6 @@ from tailornas.data.stored import StoredImages
 from tailornas.errors import DataError, DiskError
 from tailornas.types import ClassCounts
 
-DATA = Path(os.environ.get("TAILORNAS_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 IMAGE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 
 
@@ -227,12 +225,9 @@ def test_other_shards_are_not_dropped_silently(tmp_path: Path, names: list[str],
         find_shards(tmp_path)
 
 
-@pytest.mark.skipif(
-    not (DATA / "cifar10" / "train.parquet").is_file(), reason="TAILORNAS_TEST_DATA holds no cifar10/train.parquet"
-)
 @pytest.mark.parametrize("memory_cap", [2**30, 0])
-def test_the_real_cifar10(memory_cap: int) -> None:
-    source = read_parquet(*find_shards(DATA / "cifar10"), memory_cap)
+def test_the_real_cifar10(cifar10_dir: Path, memory_cap: int) -> None:
+    source = read_parquet(*find_shards(cifar10_dir), memory_cap)
     assert source.test is not None
     assert source.classes[0] == "airplane"
     assert source.classes[-1] == "truck"

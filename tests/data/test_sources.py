@@ -1,6 +1,5 @@
 import io
 import json
-import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -21,8 +20,6 @@ from tailornas.data.parquet import read_parquet
 from tailornas.data.sources import SOURCES, load, read
 from tailornas.data.stored import StoredSource
 from tailornas.errors import ConfigError, DataError, UnknownNameError
-
-DATA = Path(os.environ.get("TAILORNAS_TEST_DATA", Path(__file__).parents[3] / "shared" / "data"))
 
 
 @pytest.fixture
@@ -298,11 +295,8 @@ def test_a_folder_of_parquet_and_one_file(tmp_path: Path) -> None:
     assert load(tmp_path / "train.parquet").test is None
 
 
-@pytest.mark.skipif(
-    not (DATA / "cifar10" / "test.parquet").is_file(), reason="TAILORNAS_TEST_DATA holds no cifar10/test.parquet"
-)
-def test_the_real_cifar10_images() -> None:
-    source = read_parquet([DATA / "cifar10" / "test.parquet"], [], 2**30)
+def test_the_real_cifar10_images(cifar10_dir: Path) -> None:
+    source = read_parquet([cifar10_dir / "test.parquet"], [], 2**30)
     pixels = StreamedImages(source.train.images, 32).take(torch.arange(0, 10_000, 10))
     # The published channel means of CIFAR-10's test images, which the JPEG step leaves where they are.
     assert (pixels.float().mean((0, 2, 3)) / 255).tolist() == pytest.approx([0.494, 0.485, 0.450], abs=0.01)

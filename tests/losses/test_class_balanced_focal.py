@@ -20,6 +20,12 @@ def test_class_balanced_focal() -> None:
     assert float(loss(logits, TARGET_0)) == pytest.approx(1.2 * expected)
 
 
+def test_probabilities_are_the_sigmoids_divided_by_their_sum() -> None:
+    loss = build_loss("class_balanced_focal", ClassCounts((1, 2)))
+    # 3/4 and 1/2.
+    torch.testing.assert_close(loss.probabilities(torch.tensor([[3.0, 1.0]]).log()), torch.tensor([[0.6, 0.4]]))
+
+
 def test_class_balanced_focal_averages_by_the_batch_and_takes_no_second_weights() -> None:
     counts = ClassCounts((1000, 10))
     loss = build_loss("class_balanced_focal", counts, gamma=0)

@@ -33,6 +33,14 @@ def test_equalization_draws_for_every_image_from_its_generator() -> None:
     assert not torch.equal(values, again.per_image(logits, targets))
 
 
+def test_equalization_draws_for_every_class_of_an_image() -> None:
+    logits, targets = torch.tensor([[1.0, 1.0, 2.0, 4.0]]).log().repeat(2000, 1), torch.zeros(2000, dtype=torch.int64)
+    loss = build_loss("seql", ClassCounts((58, 40, 1, 1)), generator(0), rare=0.05, ignore=0.5)
+    sums = loss.per_image(logits, targets).exp().round().long().bincount(minlength=9)
+    # Without both rare classes, without either, with both; 80 are 4 standard errors.
+    assert sums[[2, 4, 6, 8]].tolist() == pytest.approx([500] * 4, abs=80)
+
+
 def test_equalization_rare_is_strictly_below_the_share() -> None:
     loss = build_loss("seql", ClassCounts((91, 5, 4)), generator(0), rare=0.05, ignore=1)
     assert float(loss(torch.tensor([[1.0, 1.0, 98.0]]).log(), TARGET_0)) == pytest.approx(math.log(2))

@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import pytest
@@ -15,13 +15,14 @@ from torch import Tensor, nn
 
 from tailornas.adaptation import HeadConfig
 from tailornas.config import RunConfig, read_config
-from tailornas.data import AugmentConfig, DataConfig, Dataset, prepare
-from tailornas.errors import ConfigError, LimitError, TailorNASError
-from tailornas.methods import METHODS, Context, Settings, SupernetSource, choose_source, imb_nas
-from tailornas.methods.candidates import check_limits
-from tailornas.methods.contenders import baseline_network, found_network
-from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, TrainPlan, plan_training
-from tailornas.methods.supernet import plan_search
+from tailornas.data import AugmentConfig, DataConfig, Dataset, ordered, prepare
+from tailornas.errors import ConfigError, DataError, LimitError, TailorNASError
+from tailornas.methods import METHODS, Context, Settings, SupernetSource, choose_source, final, imb_nas, make_contender
+from tailornas.methods.candidates import first_candidate
+from tailornas.methods.contenders import Contender, baseline_network, found_network
+from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, TrainPlan, divide_training_time
+from tailornas.methods.supernet import Supernet, adapt, plan_search, pretrain
+from tailornas.metrics import expected_calibration_error
 from tailornas.pipeline import search as pipeline
 from tailornas.pipeline.images import read_images
 from tailornas.runs import RunFolder, make_console
@@ -30,15 +31,17 @@ from tailornas.seeding import generator
 from tailornas.spaces import (
     Backbone,
     DARTSConfig,
+    ElasticResNetConfig,
     Latency,
     NASBench201Config,
     SearchSpace,
     SpaceConfig,
     build_space,
+    cifar_resnet,
     count,
 )
 from tailornas.stages import Artifact, Detached, Stage
-from tailornas.training import DeviceConfig, PretrainConfig, TrainConfig, make_fabric
+from tailornas.training import DeviceConfig, PretrainConfig, TrainConfig, make_fabric, predict
 from tailornas.types import Images, Normalization
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
@@ -298,11 +301,11 @@ OPTIMIZER: dict[str, tuple[Any, ...]] = {
     "weight_decay": (0.1,),
     "decay_all": (True,),
     "nesterov": (False,),
-    "warmup": (0.1,),
+    "warmup": (0.5,),
     "decay": ("step",),
     "milestones": ([0.5], {"decay": "step"}),
     "gamma": (0.5, {"decay": "step"}),
-    "clip_norm": ("none",),
+    "clip_norm": (0.01,),
 }
 OBJECTIVE: dict[str, tuple[Any, ...]] = {
     "loss": ("focal",),
@@ -376,8 +379,8 @@ KEYS: dict[str, tuple[Any, ...]] = {
         {
             "name": ("mixup",),
             "alpha": (0.5, {"name": "remix"}),
-            "kappa": (2, {"name": "remix"}),
-            "tau": (0.4, {"name": "remix"}),
+            "kappa": (30, {"name": "remix"}),
+            "tau": (0.9, {"name": "remix"}),
         },
     ),
     **section("train.optimizer", FINAL, OPTIMIZER),
@@ -385,7 +388,7 @@ KEYS: dict[str, tuple[Any, ...]] = {
     "train.second_stage.name": ("lws", HEADS, {"train.loss": "ce"}),
     "train.second_stage.tau": (0.5, HEADS, {"train.loss": "ce", "train.second_stage.name": "tau_norm"}),
     **section("train.second_stage.optimizer", HEADS, OPTIMIZER),
-    **section("groups", {"evaluate"}, {"by": ("terciles",), "many": (90,), "few": (10,)}),
+    **section("groups", {"evaluate"}, {"by": ("terciles",), "many": (50,), "few": (5,)}),
 }
 """Every key of a run: another value, the stages that depend on it, and keys that both have to be told beside it."""
 
@@ -417,7 +420,9 @@ def inputs_of(whole: MemoryRun, tmp_path_factory: pytest.TempPathFactory) -> Cal
         for number in range(40):
             Image.new("RGB", (8, 8), (number, 100 * label, 0)).save(images / name / f"{number}.png")
     known = {name: Artifact(result.values) for name, result in whole.results.items()}
-    known |= {name: Artifact({}) for name in ("limits", "train-head", "baseline-head")}
+    known |= {name: Artifact({}) for name in ("train-head", "baseline-head")}
+    edges = ("0->1", "0->2", "1->2", "0->3", "1->3", "2->3")
+    known["limits"] = Artifact({"architecture": dict.fromkeys(edges, "skip_connect")})
     known |= {"plan": Artifact(SearchPlan(1, 1, 2).values()), "plan-training": Artifact(TrainPlan(1).values())}
     known["plan-baseline"] = Artifact({"depth": 8})
 
@@ -477,6 +482,98 @@ def test_every_key_of_a_run_is_one_of_these() -> None:
     assert not KEYS.keys() & NOTHING.keys()
 
 
+REACHED = {
+    "augment.": {"pretrain", "adapt", "train", "train-head"},
+    "pretrain.": {"pretrain"},
+    "adapt.": {"adapt"},
+    "train.": {"train"},
+    "train.second_stage.": {"train-head"},
+    "groups.": {"evaluate"},
+}
+"""Sections and the stages that compute something else by each of their keys."""
+
+EDGES = {"train.drop_path", "train.auxiliary"}
+"""Keys that change nothing here: a ResNet has neither edges nor an auxiliary head."""
+
+
+def resnet(context: Context) -> Contender:
+    """A narrow ResNet-8 that nothing has trained."""
+    network = cifar_resnet(8, 10, generator=generator(0, "network"), channels=4)
+    return make_contender(context.fitting, "train", "ResNet-8", None, network, {})
+
+
+@pytest.fixture(scope="module")
+def computed(target: Dataset) -> Callable[[dict[str, Any], str], dict[str, Any]]:
+    """Configuration and stage -> weights after it in bytes, or the groups of its report; networks and data are tiny."""
+    # Images of a source that is not balanced: else class weights would be 1.
+    source = replace(choose_source(target, None), train=target.train)
+
+    @functools.cache
+    def stage(flags: str, name: str) -> Artifact:
+        config = read_config(RunConfig, flags=json.loads(flags))
+        settings = Settings(**{field.name: getattr(config, field.name) for field in fields(Settings)})
+        run = MemoryRun()
+        context = context_of(target, run, settings, source=source)
+        if name == "pretrain":
+            pretrain(context, plan_search(context), context.new_space(source.train))
+        elif name == "adapt":
+            adapt(context, plan_search(context), Supernet(context.new_space(target.train), {}))
+        elif name == "evaluate":
+            final.evaluate(context.fitting, resnet(context))
+        else:
+            if name == "train-head":
+                first = {k: v for k, v in json.loads(flags).items() if not k.startswith("train.second_stage.")}
+                run.results["train"] = stage(json.dumps(first), "train")
+            contender = resnet(context)
+            plan = final.plan_training(context.fitting, contender, contender)
+            contender = final.train(context.fitting, plan, contender)
+            if name == "train-head":
+                final.retrain_head(context.fitting, contender)
+        return run.results[name]
+
+    def compute(flags: dict[str, Any], name: str) -> dict[str, Any]:
+        result = stage(json.dumps(flags), name)
+        if name == "evaluate":
+            return dict(result.values["train"]["metrics"]["groups"])
+        return {key: tensor.numpy().tobytes() for key, tensor in result.tensors.items()}
+
+    return compute
+
+
+@pytest.mark.parametrize("key", [key for key in KEYS if key.startswith(tuple(REACHED))])
+def test_a_key_changes_what_is_computed(computed: Callable[[dict[str, Any], str], dict[str, Any]], key: str) -> None:
+    value, _, *beside = KEYS[key]
+    base = {**BASE, **dict.fromkeys(("pretrain.batch_size", "adapt.batch_size", "train.batch_size"), 32)}
+    if key != "train.second_stage.tau":  # of a second stage that takes no epochs
+        base["train.second_stage.epochs"] = 1
+    base |= beside[0] if beside else {}
+    for stage in REACHED[max(filter(key.startswith, REACHED), key=len)]:
+        before, after = computed(base, stage), computed({**base, key: value}, stage)
+        assert (before == after) == (key in EDGES), stage
+
+
+def test_the_second_branch_sees_rare_classes_most_often(target: Dataset) -> None:
+    context = context_of(target, MemoryRun(), **with_settings("train", loss="ce", two_branch=True))
+    batches = final._train_batches(context.fitting, resnet(context)).epoch(0, 1)
+    halves = zip(*(labels.chunk(2) for _, labels in batches), strict=True)
+    conventional, reversed_ = (torch.cat(half).bincount(minlength=10) for half in halves)
+    assert conventional.tolist() == list(context.fitting.split.counts)
+    assert reversed_[9] > 10 * reversed_[0] > 0
+
+
+@pytest.mark.parametrize(("second", "scale"), [({"name": "none"}, 30.0), ({"name": "crt", "epochs": 1}, 1.0)])
+def test_probabilities_are_those_of_the_loss_that_the_head_was_fitted_by(
+    target: Dataset, second: dict[str, Any], scale: float
+) -> None:
+    """LDAM multiplies cosines by 30; the cross-entropy of a second stage takes logits as they are."""
+    context = context_of(target, MemoryRun(), **with_settings("train", second_stage=second))
+    contender = final.retrain_head(context.fitting, resnet(context))
+    metrics = final.evaluate(context.fitting, contender).values["train"]["metrics"]
+    images = ordered(target.test, 256, target.normalization, FABRIC.device)
+    logits, labels = predict(FABRIC, contender.network, images)
+    assert metrics["ece"] == pytest.approx(expected_calibration_error((scale * logits).softmax(1), labels))
+
+
 def test_data_changes_what_is_computed_from_it(target: Dataset, whole: MemoryRun) -> None:
     other_target = MemoryRun(whole.results)
     source = choose_source(target, None)
@@ -519,7 +616,7 @@ def test_first_weights_of_the_found_network(target: Dataset, whole: MemoryRun) -
     first = {}
     for init in ("scratch", "inherit"):
         settings = replace(TINY, train=TrainConfig(epochs=1, loss="focal"), init=init)
-        contender = found_network(context_of(target, MemoryRun(), settings), space, winner_of(whole), {})
+        contender = found_network(context_of(target, MemoryRun(), settings), winner_of(whole), Supernet(space, {}))
         first[init] = contender.network
         assert count(contender.network, target.image_size).params == contender.costs.params
     assert torch.equal(first["inherit"].get_parameter("stem.0.weight"), before)
@@ -566,6 +663,40 @@ def test_the_baseline_is_as_fast_as_the_limit_and_stays_what_it_was(
     assert again.notes == ["The baseline ResNet-8 is above the limits: no smaller ResNet is known for these images."]
 
 
+@pytest.mark.parametrize("stage", ["adapt", "pretrain"])
+def test_a_stage_with_cosines_that_is_done_is_taken_up(target: Dataset, stage: str) -> None:
+    """Its head is not the one that the supernet was built with."""
+    run = MemoryRun()
+    settings = with_settings(stage, loss="ldam", **({"class_weights": None} if stage == "adapt" else {}))
+    imb_nas(context_of(target, run, **settings))
+    again = MemoryRun({name: run.results[name] for name in STAGES[:2]})
+    imb_nas(context_of(target, again, **settings))
+    assert again.computed == STAGES[2:]
+    for name in STAGES:
+        assert again.inputs[name] == run.inputs[name]
+        assert equal(again.results[name].tensors, run.results[name].tensors), name
+    assert again.results["search"].values == run.results["search"].values
+    linear = MemoryRun({name: run.results[name] for name in STAGES[:3]})
+    trained_by = {"train": TrainConfig(epochs=1, loss="cross_entropy"), "init": "inherit"}
+    imb_nas(context_of(target, linear, replace(settings["settings"], **trained_by)))
+    assert "head.bias" in linear.results["train"].tensors
+
+
+@pytest.mark.parametrize("stage", ["adapt", "pretrain"])
+def test_settings_of_the_supernets_stages_are_checked_before_anything_is_computed(target: Dataset, stage: str) -> None:
+    run = MemoryRun()
+    with pytest.raises(DataError, match="got 2 weights: give them"):
+        imb_nas(context_of(target, run, **with_settings(stage, class_weights=(1.0, 2.0))))
+    elastic = ElasticResNetConfig(channels=4)
+    built: dict[str, Any] = {
+        "build_space": lambda classes, rng: build_space(elastic, classes, rng),
+        "build_network": elastic.network,
+    }
+    with pytest.raises(ConfigError, match="LDAM needs a cosine head, which cannot follow features"):
+        imb_nas(context_of(target, run, **built, **with_settings(stage, loss="ldam", class_weights=None)))
+    assert run.inputs == {}
+
+
 def test_limits_are_checked_before_anything_is_computed(target: Dataset) -> None:
     run = MemoryRun()
     with pytest.raises(LimitError, match="the smallest found has"):
@@ -586,12 +717,13 @@ def test_a_latency_limit_is_checked_by_measuring_once(
     run = MemoryRun()
     context = context_of(target, run, replace(TINY, limits=Limits(latency_ms=2.0)))
     space = context.new_space(target.train)
-    for _ in range(2):
-        check_limits(context, space)
-        assert (run.computed, len(measured)) == (["limits"], 1)
+    found = [first_candidate(context, space) for _ in range(2)]
+    assert (run.computed, len(measured)) == (["limits"], 1)
+    assert found[0] == found[1]
+    assert space.valid(found[0])
     before = run.inputs["limits"]
     monkeypatch.setattr("torch.get_num_threads", lambda: 64)
-    check_limits(context, space)
+    first_candidate(context, space)
     assert run.inputs["limits"] != before
 
 
@@ -650,9 +782,9 @@ def test_a_second_stage_under_a_time_limit_follows_both_trainings_in_time_that_w
 
     def plan(limit: float, elapsed: float, **values: Any) -> TrainPlan:
         asked.append(values)
-        return plan_training(limit, elapsed, **values)
+        return divide_training_time(limit, elapsed, **values)
 
-    monkeypatch.setattr("tailornas.methods.final.plan_within", plan)
+    monkeypatch.setattr("tailornas.methods.final.divide_training_time", plan)
     run = MemoryRun({name: whole.results[name] for name in STAGES[:3]})
     settings = with_settings("train", second_stage={"name": "crt", "epochs": 2})
     imb_nas(context_of(target, run, time_limit=60.0, **settings))

@@ -14,9 +14,9 @@ from tailornas.methods.plan import (
     MOST_EPOCHS,
     SearchPlan,
     TrainPlan,
+    divide_search_time,
+    divide_training_time,
     measuring_seconds,
-    plan_search,
-    plan_training,
 )
 
 FREE: Mapping[str, int | None] = {"pretrain": None, "adapt": None, "generations": None}
@@ -36,7 +36,7 @@ class Job:
     baseline_rate: float
 
     def search(self, limit: float, elapsed: float, fixed: Mapping[str, int | None] = FREE) -> SearchPlan:
-        return plan_search(
+        return divide_search_time(
             limit,
             elapsed,
             fixed=fixed,
@@ -49,7 +49,7 @@ class Job:
         )
 
     def train(self, limit: float, elapsed: float, fixed: int | None = None) -> TrainPlan:
-        return plan_training(
+        return divide_training_time(
             limit,
             elapsed,
             fixed=fixed,
@@ -181,7 +181,8 @@ def test_fixed_epochs_are_respected(
     assert pretrain in (None, plan.pretrain_epochs)
     assert adapt in (None, plan.adapt_epochs)
     assert generations in (None, plan.generations)
-    assert job.train(limit, 0.5 * limit, fixed=7).epochs == 7
+    most = job.train(limit, 0.5 * limit, fixed=10**6).epochs
+    assert job.train(limit, 0.5 * limit, fixed=7).epochs == min(7, most)
 
 
 @settings(deadline=None, max_examples=100)
@@ -243,8 +244,17 @@ def test_a_plan_by_hand() -> None:
     assert (training.found_rate, training.baseline_rate) == (250, 500)
 
 
+def test_epochs_of_the_final_training_that_do_not_fit_are_as_many_as_fit() -> None:
+    """Two hundred of which sixteen are done before time is up would end at the highest learning rate."""
+    for fixed, epochs in ((200, 13), (13, 13), (12, 12)):  # 41 s for epochs of 3 s
+        training = divide_training_time(100, 49, fixed=fixed, images=500, found_rate=250, baseline_rate=500)
+        assert training.epochs == epochs
+
+
 def test_the_second_stages_of_both_networks_are_set_aside() -> None:
-    training = plan_training(100, 49, fixed=None, images=500, found_rate=250, baseline_rate=500, heads_seconds=11)
+    training = divide_training_time(
+        100, 49, fixed=None, images=500, found_rate=250, baseline_rate=500, heads_seconds=11
+    )
     assert training.epochs == 10  # 30 s for epochs of 3 s
     assert training.found_until == pytest.approx(49 + (96 - 11 - 49) * 2 / 3)
     assert training.baseline_until == pytest.approx(96 - 11)
@@ -253,7 +263,7 @@ def test_the_second_stages_of_both_networks_are_set_aside() -> None:
 @pytest.mark.parametrize("heads_seconds", [0.0, 60.0])
 def test_the_final_training_is_at_least_one_epoch(heads_seconds: float) -> None:
     """By then a network has been found: one epoch too late is better than none."""
-    training = plan_training(
+    training = divide_training_time(
         100, 99, fixed=None, images=500, found_rate=250, baseline_rate=500, heads_seconds=heads_seconds
     )
     assert training.epochs == 1

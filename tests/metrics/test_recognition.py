@@ -14,10 +14,13 @@ from tailornas.metrics import (
     balanced_accuracy,
     class_recalls,
     confusion,
+    difference_variances,
     geometric_mean,
     group_recalls,
     harmonic_mean,
     macro_f1,
+    mean_error,
+    recall_variances,
     wilson_interval,
     worst_class,
 )
@@ -85,6 +88,48 @@ def test_standard_error_is_that_of_the_sampling() -> None:
     matrix[:, 0] += images - matrix.diagonal()
     matrix[0, 1], matrix[0, 0] = 40, 360
     assert balanced_accuracy(matrix)[1] == pytest.approx(spread, rel=0.06)
+
+
+def test_error_of_a_difference_by_hand() -> None:
+    # Class 0, 4 images: one is right with the first alone, none with the second alone, one with both, two with neither.
+    # Class 1, 1 image: both are right. Class 2 has no image.
+    targets = torch.tensor([0, 0, 0, 0, 1])
+    first, second = torch.tensor([0, 0, 1, 2, 1]), torch.tensor([0, 1, 2, 1, 1])
+    variances = difference_variances(first, second, targets, 3)
+    p, q = 1.5 / 6, 0.5 / 6
+    assert variances[0] == pytest.approx((p + q - (p - q) ** 2) / 4)
+    assert variances[1] == pytest.approx(2 * (0.5 / 3))  # no disagreement, and yet no certainty
+    assert variances[2].isnan()
+    assert mean_error(variances) == pytest.approx(math.sqrt(float(variances[0] + variances[1])) / 2)
+    assert mean_error(variances[[1, 2]]) == pytest.approx(math.sqrt(1 / 3))
+    assert torch.equal(difference_variances(second, first, targets, 3)[:2], variances[:2])
+
+
+@pytest.mark.parametrize("shared", [0.0, 0.8])
+def test_error_of_a_difference_is_that_of_the_sampling(shared: float) -> None:
+    """Of two networks that err on the same images, and of two that have nothing in common but the images."""
+    generator = torch.Generator().manual_seed(0)
+    images, repeats = torch.tensor([300, 60]), 1500
+    targets = torch.repeat_interleave(torch.arange(2), images)
+    recalls = torch.tensor([[0.8, 0.5], [0.7, 0.6]])[:, targets]  # of both networks, (2, images)
+    draws = torch.rand(2, repeats, len(targets), generator=generator)
+    together = torch.rand(repeats, len(targets), generator=generator) < shared
+    draws[1] = torch.where(together, draws[0], draws[1])
+    right = draws < recalls[:, None]
+    predictions = torch.where(right, targets, 1 - targets)
+    differences = right[0].double() - right[1].double()
+    spread = float(torch.stack([differences[:, targets == label].mean(dim=1) for label in (0, 1)]).mean(dim=0).std())
+    errors = [mean_error(difference_variances(a, b, targets, 2)) for a, b in predictions.transpose(0, 1)[:50]]
+    assert sum(errors) / 50 == pytest.approx(spread, rel=0.08)
+    each = [balanced_accuracy(confusion(prediction[0], targets, 2))[1] for prediction in predictions]
+    assert (math.hypot(*each) > 1.4 * spread) == (shared > 0)
+
+
+def test_the_error_of_a_group_is_that_of_its_classes() -> None:
+    variances = recall_variances(MATRIX)
+    assert variances[2].isnan()
+    assert mean_error(variances) == balanced_accuracy(MATRIX)[1]
+    assert mean_error(variances[[1, 2]]) == pytest.approx(math.sqrt(0.6 * 0.4 / 3))
 
 
 @settings(deadline=None, max_examples=60)

@@ -24,7 +24,7 @@ PROBABILITIES = torch.tensor(
         [0.7, 0.1, 0.1, 0.1],
         [0.1, 0.7, 0.1, 0.1],
         [0.1, 0.7, 0.1, 0.1],
-        [0.7, 0.1, 0.1, 0.1],
+        [0.1, 0.1, 0.1, 0.7],
         [0.1, 0.1, 0.7, 0.1],
     ]
 )
@@ -49,10 +49,11 @@ def test_values_by_hand() -> None:
         "unscored",
     ]
     matrix = confusion(PROBABILITIES.argmax(1), TARGETS, 4)
-    assert values["confusion"] == [[0, 0, 3], [0, 1, 1], [1, 0, 1], [1, 1, 1], [2, 2, 1]]
+    assert values["confusion"] == [[0, 0, 3], [0, 1, 1], [1, 1, 1], [1, 3, 1], [2, 2, 1]]
     assert values["accuracy"] == pytest.approx(5 / 7)
     assert (values["balanced_accuracy"], values["balanced_se"]) == balanced_accuracy(matrix)
     assert values["balanced_accuracy"] == pytest.approx(0.75)
+    assert values["macro_f1"] == pytest.approx((6 / 7 + 2 / 4 + 1) / 3)
     assert values["worst_class"] == 0.5
     assert values["harmonic_mean"] == pytest.approx(3 / (4 / 3 + 2 + 1))
     assert values["geometric_mean"] == pytest.approx(0.375 ** (1 / 3))
@@ -60,14 +61,14 @@ def test_values_by_hand() -> None:
     assert values["ece"] == expected_calibration_error(PROBABILITIES, TARGETS)
     assert values["auroc"] == auroc(PROBABILITIES, TARGETS)
     assert values["groups"] == {
-        "many": {"recall": 0.75, "classes": 1},
-        "medium": {"recall": 0.5, "classes": 1},
-        "few": {"recall": 1.0, "classes": 1},
+        "many": {"recall": 0.75, "classes": 1, "se": pytest.approx((4 / 6 * 2 / 6 / 4) ** 0.5)},
+        "medium": {"recall": 0.5, "classes": 1, "se": pytest.approx((1 / 2 * 1 / 2 / 2) ** 0.5)},
+        "few": {"recall": 1.0, "classes": 1, "se": pytest.approx((2 / 3 * 1 / 3 / 1) ** 0.5)},
     }
     assert values["unscored"] == ["yak"]
     cat, _, owl, yak = values["per_class"]
     assert (cat["name"], cat["train"], cat["n"], cat["recall"]) == ("cat", 300, 4, 0.75)
-    assert 0 < cat["low"] < 0.75 < cat["high"] < 1
+    assert (cat["low"], cat["high"]) == pytest.approx((0.3006, 0.9544), abs=5e-5)  # Wilson's, of 3 of 4 at 95%
     assert owl["high"] == 1
     assert yak == {"name": "yak", "train": 2, "n": 0, "recall": None, "low": None, "high": None}
 
@@ -80,6 +81,7 @@ def test_a_group_without_images_is_absent() -> None:
 def test_other_groups() -> None:
     groups = report(PROBABILITIES, TARGETS, COUNTS, CLASSES, tercile_groups(COUNTS)).groups
     assert (groups["many"].recall, groups["many"].classes) == (0.625, 2)
+    assert groups["many"].se == pytest.approx((4 / 6 * 2 / 6 / 4 + 1 / 2 * 1 / 2 / 2) ** 0.5 / 2)
 
 
 def test_a_split_without_images_is_refused() -> None:

@@ -18,11 +18,14 @@ from support.processes import Commands, results_of, values, written_at
 from tailornas.config import RunConfig, SourceConfig, read_config, to_toml
 from tailornas.data import DataConfig, prepare
 from tailornas.errors import ConfigError
-from tailornas.methods import choose_source
+from tailornas.methods import choose_source, imb_nas
 from tailornas.pipeline import search as module
 from tailornas.runs import RunFolder, make_console
 from tailornas.runs.files import read_tensors
+from tailornas.seeding import generator
 from tailornas.spaces import build_space
+from tailornas.spaces.ofa_checkpoint import official_name
+from tailornas.types import Normalization
 
 QUIET = make_console({}, quiet=True)
 STAGES = ["pretrain", "adapt", "search", "train", "baseline", "latency", "evaluate"]
@@ -130,6 +133,36 @@ def test_a_published_supernet_has_no_training_in_the_report(whole: Path, tmp_pat
             source = replace(choose_source(target, None), weights=weights)
             logs.append(module._report(config, folder, target, source, space, "").pretrain_log)
     assert [len(lines) for lines in logs] == [2, 0]
+
+
+def test_a_published_supernet_is_what_the_target_is_adapted_from(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its weights, ImageNet's statistics, and inputs that another file changes."""
+
+    class SeenError(Exception):
+        """What the stage that adapts the supernet is given."""
+
+    def adapt(*given: object) -> None:
+        raise SeenError(*given)
+
+    monkeypatch.setitem(imb_nas.__globals__, "adapt", adapt)
+    identities = []
+    for seed in range(2):
+        path = tmp_path / f"{seed}.pt"
+        flags = {"source.data": str(path), "data.image_size": 32, "space.name": "mobilenet", "space.width": 0.1}
+        config = read_config(RunConfig, flags=flags)
+        published = build_space(config.space, 3, generator(seed)).network.state_dict()
+        torch.save({official_name(name): tensor for name, tensor in published.items()}, path)
+
+        with pytest.raises(SeenError) as caught:
+            module.run(config, tmp_path / f"run-{seed}", QUIET, command="")
+        context, _, supernet = caught.value.args
+        assert context.target.normalization == Normalization((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+        for name, tensor in supernet.space.network.state_dict().items():
+            assert name.startswith("head.") or torch.equal(tensor, published[name]), name
+        identities.append(supernet.identity)
+    assert identities[0] != identities[1]
 
 
 def test_the_weights_are_those_of_the_found_network(whole: Path) -> None:

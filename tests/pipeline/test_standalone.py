@@ -4,14 +4,21 @@ import json
 import re
 import shutil
 from pathlib import Path
+from typing import Any
 
 import pytest
+import safetensors.torch
+import timm
 import torch
 from PIL import Image
 
 from support.processes import Commands, results_of, values
+from tailornas.config import StandaloneConfig, read_config
+from tailornas.data import DataConfig, prepare
 from tailornas.errors import ConfigError
+from tailornas.methods import Fitting
 from tailornas.pipeline import standalone as module
+from tailornas.runs import make_console
 from tailornas.runs.files import read_tensors
 from tailornas.spaces import (
     BackboneConfig,
@@ -22,6 +29,7 @@ from tailornas.spaces import (
     identify,
     space_config,
 )
+from tailornas.types import Normalization
 
 RUN = [
     "train",
@@ -63,6 +71,10 @@ def test_a_training_leaves_these_files(whole: Path) -> None:
         "train": 3,
         "train-head": 3,
     }
+
+
+def test_it_ends_with_the_published_learning_rate(whole: Path) -> None:
+    assert results_of(whole, STAGES)["logs"]["train"][-1]["learning_rate"] == pytest.approx(1e-5)
 
 
 def test_it_prints_its_result(whole: Path) -> None:
@@ -160,6 +172,32 @@ def test_weights_of_a_training_are_where_another_begins(whole: Path, commands: C
     assert {n for n, tensor in first.items() if not torch.equal(tensor, second[n])} <= {
         n for n in first if n.endswith(("running_mean", "running_var", "num_batches_tracked"))
     }
+
+
+def test_weights_go_on_from_pixels_of_the_statistics_that_they_were_fitted_to(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "test_resnet.r160_in1k"
+    path = tmp_path / "weights.safetensors"
+    safetensors.torch.save_file(timm.create_model(name).state_dict(), path)
+    published: Any = timm.get_pretrained_cfg(name)
+
+    class SeenError(Exception):
+        """The statistics by which images would be normalized."""
+
+    def check(fitting: Fitting, *networks: object) -> None:
+        raise SeenError(fitting.target.normalization)
+
+    monkeypatch.setattr(module, "check_training", check)
+    flags = {"backbone.name": f"timm:{name}", "data.image_size": 32}
+    own = prepare(DataConfig(image_size=32), 0).normalization
+    theirs = Normalization(tuple(published.mean), tuple(published.std))
+    cases: list[tuple[dict[str, str], Normalization]] = [({}, own), ({"backbone.weights": str(path)}, theirs)]
+    for weights, statistics in cases:
+        config = read_config(StandaloneConfig, flags={**flags, **weights})
+        with pytest.raises(SeenError) as caught:
+            module.train(config, tmp_path / "run", make_console({}, quiet=True), command="")
+        assert caught.value.args == (statistics,)
 
 
 ARCHITECTURE = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"

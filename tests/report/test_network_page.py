@@ -10,7 +10,7 @@ from tailornas.config import StandaloneConfig, read_config
 from tailornas.pipeline import TRAIN_STAGES, train
 from tailornas.report import Network, NetworkReport, render_network
 from tailornas.report.network_page import network_sections
-from tailornas.runs import make_console
+from tailornas.runs import make_console, read_json
 
 MakeReport = Callable[..., NetworkReport]
 
@@ -120,6 +120,11 @@ def test_a_training_leaves_the_page_in_its_folder(tmp_path: Path) -> None:
             assert f"{label} {value}".replace("\N{NO-BREAK SPACE}", " ") in text
     counts = sum(entry["train"] for entry in trained.network["metrics"]["per_class"])
     assert f"Training {counts:,} images Test" in text
+    assert "Epochs 1, then 2 of the head" in text
+    first = read_json(tmp_path / "run/stages/train/result.json")["values"]["seconds"]
+    second = read_json(tmp_path / "run/run.json")["stages"]["train-head"]
+    assert second > 0
+    assert trained.network["seconds"] == pytest.approx(first + second)
     assert re.search(r"train [0-9.]+ s train-head [0-9.]+ s latency [0-9.]+ s evaluate [0-9.]+ s", text)
     assert "To repeat it tailornas <train>" in text
     assert page.count('aria-label="Training loss by epoch') == 2

@@ -69,6 +69,51 @@ def test_bytes_that_are_no_text_do_not_keep_the_page_from_being_written(reports:
     assert "caf?" in render(reports(["caf\udce9", "b"])).encode().decode()
 
 
+def test_the_order_of_a_sentence_is_its_own(reports: MakeReport) -> None:
+    """Embeddings, overrides and isolates go; letters, joiners and marks stay."""
+    name, kept = "\u202eevil\u2066\u2069", "\u0646\u0645\u06cc\u200c\u062e\u0648\u0627\u0647\u0645 \u200e"
+    base = reports([name, kept, "c"], title=f"{kept}{name}", command=name, notes=[name])
+    base.found["init"] = base.data["description"] = base.baseline["name"] = name
+    page = without_plotly(render(base))
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", page)
+    assert f"<title>{kept}evil</title>" in page
+    assert f'<th scope="row">{kept}</th>' in page
+    assert page.count("evil") >= 8
+
+
+def test_what_the_final_networks_are_fitted_to_is_said_where_it_is_more_than_the_training_split(
+    reports: MakeReport,
+) -> None:
+    sentence = "The final networks are fitted to the training and the selection images together, and both count as "
+    report = reports(["a", "b", "c"])
+    assert sentence not in render(report)
+    for network in (report.found, report.baseline):
+        chosen = report.data["selection_counts"] or []
+        for entry, images in zip(network["metrics"]["per_class"], chosen, strict=True):
+            entry["train"] += images
+    page = without_plotly(render(report))
+    assert page.count(sentence) == 2
+    assert sections(report)[0].aid.endswith(f"axis. {sentence}training images beside their recalls.")
+
+
+def test_confusions_are_listed_where_the_figure_does_not_write_them(reports: MakeReport) -> None:
+    report = reports(classes=13)
+    names = [entry["name"] for entry in report.found["metrics"]["per_class"]]
+    report.found["metrics"]["confusion"] = [[0, 1, 1234], [2, 2, 7]]
+    report.found["metrics"]["per_class"][0]["n"] = 2000
+    page = without_plotly(render(report))
+    row = f'<tr><th scope="row">{names[0]}</th><td>{names[1]}</td><td>1,234</td><td>61.7%</td></tr>'
+    assert page.count(row) == 1
+    assert "The most frequent confusions" not in render(reports(classes=12))
+
+
+def test_what_scrolls_can_be_scrolled_by_keyboard(reports: MakeReport) -> None:
+    page = without_plotly(render(reports(classes=13)))
+    boxes = re.findall(r'<[^>]*class="scroll tall"[^>]*>', page)
+    assert len(boxes) == 3  # recalls, confusions, files left out
+    assert all(re.search(r'^<div .* tabindex="0" role="region" aria-label="[A-Z][^"]+">$', box) for box in boxes)
+
+
 def test_a_run_without_search_or_logs_says_so(reports: MakeReport) -> None:
     report = reports(candidates=[], picture="", pretrain_log=[], adapt_log=[], train_log=[], baseline_log=[], plan=[])
     empty = {section.id: section.aid for section in sections(report) if not section.panels}

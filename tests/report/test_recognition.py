@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailornas.report import Report
-from tailornas.report.recognition import class_recalls, confusion_matrix, side_by_side
+from tailornas.report.recognition import Confused, class_recalls, confusion_matrix, most_confused, side_by_side
 
 MakeReport = Callable[..., Report]
 
@@ -86,3 +86,24 @@ def test_a_thousand_classes_share_a_hundred_rows(reports: MakeReport) -> None:
     assert all(sum(row) == pytest.approx(1, abs=0.01) for row in heatmap.z)
     assert list(drawn.layout.yaxis.ticktext) == ["1", "200", "400", "600", "800"]
     assert heatmap.texttemplate is None
+
+
+def test_the_most_frequent_confusions_where_cells_carry_no_numbers(reports: MakeReport) -> None:
+    metrics = reports(classes=13).found["metrics"]
+    names = [entry["name"] for entry in metrics["per_class"]]
+    for entry in metrics["per_class"]:
+        entry["n"] = 100
+    metrics["per_class"][2]["n"] = 10
+    metrics["confusion"] = [[0, 0, 90], [0, 1, 4], [1, 12, 6], [2, 0, 4], [3, 3, 100]]
+    assert most_confused(metrics) == [
+        Confused(names[1], names[12], 6, 0.06),
+        Confused(names[2], names[0], 4, 0.4),
+        Confused(names[0], names[1], 4, 0.04),
+    ]
+    metrics["confusion"] = [[true, (true + step) % 13, true + step] for true in range(13) for step in range(1, 4)]
+    assert [one.images for one in most_confused(metrics)][:3] == [15, 14, 14]
+    assert len(most_confused(metrics)) == 20
+
+
+def test_no_confusions_are_listed_where_cells_carry_their_numbers(reports: MakeReport) -> None:
+    assert most_confused(reports(classes=12).found["metrics"]) == []

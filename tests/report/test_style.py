@@ -24,6 +24,8 @@ def test_a_label_is_shown_letter_by_letter(text: str) -> None:
         ("&lt;", "&amp;lt;"),
         ("two\nlines\x00\u202e", "two lines  "),
         ("broken \udcff name", "broken   name"),
+        ("\u0645\u06cc\u200c\u0631\u0648\u0645", "\u0645\u06cc\u200c\u0631\u0648\u0645"),  # Persian
+        ("\U0001f469\u200d\U0001f52c\u200b", "\U0001f469\u200d\U0001f52c "),  # a scientist
     ],
 )
 def test_markup_entities_and_control_characters_lose_their_effect(text: str, safe: str) -> None:

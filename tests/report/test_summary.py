@@ -4,12 +4,15 @@ from typing import cast
 import pytest
 
 from tailornas.report import Network, Report
-from tailornas.report.summary import result, summarize, summarize_one, verdict
+from tailornas.report.summary import Row, result, summarize, summarize_one, verdict
 
 MakeReport = Callable[..., Report]
 
 
-def scoring(network: Network, balanced: float, error: float, name: str = "resnet20") -> Network:
+def scoring(
+    network: Network, balanced: float, error: float, name: str = "resnet20", paired: float | None = None
+) -> Network:
+    """The network with this balanced accuracy, its standard error and that of its difference from the baseline."""
     metrics = network["metrics"]
     return {
         **network,
@@ -17,6 +20,11 @@ def scoring(network: Network, balanced: float, error: float, name: str = "resnet
         "params": 270_000,
         "macs": 40_800_000,
         "metrics": {**metrics, "balanced_accuracy": balanced, "balanced_se": error},
+        "difference_se": (
+            None
+            if paired is None
+            else {"balanced_accuracy": paired, "groups": dict.fromkeys(("many", "medium", "few"), paired)}
+        ),
     }
 
 
@@ -25,15 +33,15 @@ def plain(text: str) -> str:
 
 
 def test_a_clear_win_names_both_networks_and_all_numbers(reports: MakeReport) -> None:
-    found = scoring(reports().found, 0.72, 0.003)
+    found = scoring(reports().found, 0.72, 0.009, paired=0.005)
     found["macs"], found["params"] = 12_500_000, 110_000
     result = verdict(found, scoring(found, 0.70, 0.004))
     assert result.outcome == "found"
     assert plain(result.sentence) == (
         "The found network beats the baseline resnet20: on the test split the found network has 72.0% balanced "
         "accuracy with 12.5 M MACs and 0.11 M parameters, the baseline 70.0% with 40.8 M and 0.27 M; the difference "
-        "of +2.0 points has a standard error of 0.5 (over test images: differences between trainings, by their seeds, "
-        "are not included)."
+        "of +2.0 points has a paired standard error of 0.5 (over test images: differences between trainings, by their "
+        "seeds, are not included)."
     )
 
 
@@ -42,21 +50,33 @@ def test_the_baseline_is_said_to_win_when_it_does(reports: MakeReport) -> None:
     result = verdict(found, scoring(found, 0.70, 0.004))
     assert result.outcome == "baseline"
     assert result.sentence.startswith("The baseline resnet20 beats the found network: ")
-    assert "the difference of \N{MINUS SIGN}10.0 points has a standard error of 0.5 (over" in result.sentence
+    assert "the difference of \N{MINUS SIGN}10.0 points has a standard error of at most 0.5 (over" in result.sentence
 
 
+BOTH_WAYS = pytest.mark.parametrize(
+    ("error", "paired", "noise"), [(0.02, 0.005, "is within the noise"), (0.003, None, "may be noise")]
+)
+"""Two standard errors are 0.01: of the paired error, or of those of both networks, 0.003 and 0.004."""
+
+
+@BOTH_WAYS
 @pytest.mark.parametrize("difference", [0.0, 0.0099, -0.0099])
-def test_less_than_two_standard_errors_is_noise(reports: MakeReport, difference: float) -> None:
-    found = scoring(reports().found, 0.70 + difference, 0.003)
+def test_less_than_two_standard_errors_is_noise(
+    reports: MakeReport, difference: float, error: float, paired: float | None, noise: str
+) -> None:
+    found = scoring(reports().found, 0.70 + difference, error, paired=paired)
     result = verdict(found, scoring(found, 0.70, 0.004))
     assert result.outcome == "noise"
     assert result.sentence.startswith("No clear winner between the found network and the baseline resnet20: ")
-    assert result.sentence.endswith(", are not included), so it is within the noise.")
+    assert result.sentence.endswith(f", are not included), so it {noise}.")
 
 
+@BOTH_WAYS
 @pytest.mark.parametrize(("difference", "outcome"), [(0.0101, "found"), (-0.0101, "baseline")])
-def test_two_standard_errors_are_enough(reports: MakeReport, difference: float, outcome: str) -> None:
-    found = scoring(reports().found, 0.70 + difference, 0.003)
+def test_two_standard_errors_are_enough(
+    reports: MakeReport, difference: float, outcome: str, error: float, paired: float | None, noise: str
+) -> None:
+    found = scoring(reports().found, 0.70 + difference, error, paired=paired)
     assert verdict(found, scoring(found, 0.70, 0.004)).outcome == outcome
 
 
@@ -65,19 +85,79 @@ def test_equal_networks_without_any_error_are_not_ranked(reports: MakeReport) ->
     assert verdict(found, found).outcome == "noise"
 
 
-def test_the_summary_says_for_every_number_which_way_is_better(reports: MakeReport) -> None:
+def rows_of(found: Network, baseline: Network) -> dict[str, Row]:
+    return {row.label: row for part in summarize(found, baseline).values() for row in part}
+
+
+def test_the_summary_says_which_costs_and_rates_are_better(reports: MakeReport) -> None:
     found = scoring(reports().found, 0.72, 0.003)
     baseline = scoring(found, 0.70, 0.004)
     found["macs"], found["seconds"], found["metrics"]["ece"] = 20_400_000, 120.0, 0.083
     baseline["seconds"], baseline["metrics"]["ece"] = 60.0, 0.02
-    rows = {row.label: row for part in summarize(found, baseline).values() for row in part}
+    rows = rows_of(found, baseline)
     assert (rows["MACs"].difference, rows["MACs"].better) == ("\N{MINUS SIGN}50%", "found")
     assert (rows["Parameters"].difference, rows["Parameters"].better) == ("0%", None)
     assert (rows["Time"].difference, rows["Time"].better) == ("+100%", "baseline")
-    assert (rows["ECE"].difference, rows["ECE"].better) == ("+6.3", "baseline")
+    assert (rows["ECE"].difference, rows["ECE"].better) == ("+6.3", None)
     assert rows["Balanced accuracy"].better == "found"
-    assert plain(rows["Balanced accuracy"].difference) == "+2.0 ± 0.5"
+    assert plain(rows["Balanced accuracy"].difference) == "+2.0 ± 0.5 at most"
     assert plain(rows["Balanced accuracy"].baseline) == "70.0% ± 0.4"
+    found = scoring(found, 0.72, 0.003, paired=0.004)
+    found["macs"] = 20_400_000
+    assert plain(rows_of(found, baseline)["Balanced accuracy"].difference) == "+2.0 ± 0.4"
+
+
+@pytest.mark.parametrize("paired", [0.011, None])
+def test_no_rate_is_called_better_within_the_noise_or_without_an_error(
+    reports: MakeReport, paired: float | None
+) -> None:
+    def rated(balanced: float, others: float, error: float) -> Network:
+        network = scoring(reports(["a", "b", "c"], factor=4).found, balanced, error, paired=paired)
+        metrics = network["metrics"]
+        metrics["groups"] = {"many": {"recall": balanced, "classes": 3, "se": error}}
+        metrics["accuracy"] = metrics["worst_class"] = metrics["macro_f1"] = others
+        metrics["harmonic_mean"] = metrics["geometric_mean"] = metrics["auroc"] = metrics["ece"] = others
+        return network
+
+    found, baseline = rated(0.72, 0.9, 0.008), rated(0.70, 0.1, 0.008)
+    assert verdict(found, baseline).outcome == "noise"
+    rows = [row for row in summarize(found, baseline)["Test split"] if row.found != row.baseline]
+    assert len(rows) == 9
+    assert {row.label: row.better for row in rows} == {row.label: None for row in rows}
+    rows_above = rows_of(rated(0.74, 0.9, 0.008), baseline)
+    assert [rows_above[label].better for label in ("Balanced accuracy", "Many-shot (3 classes)")] == ["found", "found"]
+
+
+def test_a_group_has_its_error_and_the_one_of_its_difference(reports: MakeReport) -> None:
+    found = scoring(reports(["a", "b", "c"], factor=4).found, 0.7, 0.01, paired=0.005)
+    baseline = scoring(found, 0.7, 0.01)
+    found["metrics"]["groups"] = {"many": {"recall": 0.6, "classes": 3, "se": 0.03}}
+    baseline["metrics"]["groups"] = {"many": {"recall": 0.65, "classes": 3, "se": 0.04}}
+    row = rows_of(found, baseline)["Many-shot (3 classes)"]
+    assert [plain(text) for text in (row.found, row.baseline, row.difference)] == [
+        "60.0% ± 3.0",
+        "65.0% ± 4.0",
+        "\N{MINUS SIGN}5.0 ± 0.5",
+    ]
+    assert row.better == "baseline"
+    found["difference_se"] = None
+    row = rows_of(found, baseline)["Many-shot (3 classes)"]
+    assert (plain(row.difference), row.better) == ("\N{MINUS SIGN}5.0 ± 5.0 at most", None)
+
+
+def test_groups_of_an_earlier_version_have_no_error_and_no_better_one(reports: MakeReport) -> None:
+    found = scoring(reports(["a", "b", "c"], factor=4).found, 0.7, 0.01)
+    baseline = scoring(found, 0.7, 0.01)
+    found["metrics"]["groups"] = {"many": {"recall": 0.6, "classes": 3}}
+    baseline["metrics"]["groups"] = {"many": {"recall": 0.1, "classes": 3}}
+    row = rows_of(found, baseline)["Many-shot (3 classes)"]
+    assert (row.found, row.baseline, row.difference, row.better) == ("60.0%", "10.0%", "+50.0", None)
+
+
+def test_the_epochs_of_a_second_stage_are_told_apart(reports: MakeReport) -> None:
+    found = reports(["a", "b"]).found
+    found["head_epochs"] = 10
+    assert rows_of(found, {**found, "head_epochs": 0})["Epochs"] == Row("Epochs", "60, then 10 of the head", "60")
 
 
 def test_the_summary_leaves_out_what_was_not_measured(reports: MakeReport) -> None:

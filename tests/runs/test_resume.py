@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from support.processes import Server, served
+from support.processes import Deadline, Server, served
 from tailornas.errors import RunFolderError
 from tailornas.runs import QuietConsole, RunFolder
 
@@ -95,7 +95,9 @@ def test_killed_at_random_moments(method: Method, tmp_path: Path) -> None:
     assert method.run(whole, method=BIG) == 0
     longest = (time.monotonic() - started) / 3
     draw, kills, runs = random.Random(0), 0, 0
+    deadline = Deadline(tmp_path / "killed-1.error")
     while kills < 10:
+        deadline.check()
         runs += 1
         folder = tmp_path / f"killed-{runs}"
         code = -signal.SIGKILL
@@ -161,7 +163,9 @@ def test_a_disk_that_fills_up_in_a_log_line_loses_nothing(method: Method, tmp_pa
 def test_a_second_process_is_refused_until_the_first_is_killed(method: Method, tmp_path: Path) -> None:
     folder = tmp_path / "run"
     holder = method.ask(folder=str(folder), hold=True, start=True)
+    deadline = Deadline(folder.with_suffix(".error"))
     while not (folder / "worker").exists():
+        deadline.check()
         time.sleep(0.01)
     worker = int((folder / "worker").read_text())
     try:

@@ -4,11 +4,12 @@ from functools import partial
 
 import pytest
 from pydantic import ValidationError
+from torch import Tensor, nn
 
 from tailornas.errors import LimitError
-from tailornas.search import Costs, Limits, check_reachable
+from tailornas.search import Costs, Limits, reachable
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, NASBench201Config, SearchSpace, build_space
+from tailornas.spaces import Backbone, Choice, NASBench201Config, SearchSpace, build_space
 from tailornas.types import Architecture
 
 CHANNELS, SIZE = 4, 8
@@ -23,6 +24,18 @@ EDGE_COSTS: Mapping[str, Costs] = FREE | {
 }
 
 
+class OneOption(Backbone):
+    """A decision that decides nothing."""
+
+    def __init__(self) -> None:
+        super().__init__(1, 2)
+        self.only = Choice("only", {"linear": nn.Linear(1, 1)})
+
+    def features(self, x: Tensor) -> Tensor:
+        y: Tensor = self.only(x)
+        return y
+
+
 @pytest.fixture(scope="module")
 def cells() -> SearchSpace[Backbone]:
     return build_space(NASBench201Config(channels=CHANNELS, cells_per_stage=1), 10, generator(0, "space"))
@@ -35,7 +48,9 @@ def costs_of(space: SearchSpace[Backbone], architecture: Architecture) -> Costs:
 
 def check(space: SearchSpace[Backbone], limits: Limits, seed: int) -> None:
     counted = partial(costs_of, space)
-    check_reachable(space, counted, counted, limits, seed)
+    found = reachable(space, counted, counted, limits, seed)
+    assert space.valid(found)
+    assert limits.met(counted(found))
 
 
 @pytest.fixture(scope="module")
@@ -81,7 +96,7 @@ def test_every_limit_is_named(cells: SearchSpace[Backbone], smallest: Costs) -> 
         return Costs(counted.params, counted.macs, latency_ms=counted.macs / 1000)
 
     with pytest.raises(LimitError) as caught:
-        check_reachable(cells, costs, costs, Limits(macs=5, params=4, latency_ms=0.5), seed=0)
+        reachable(cells, costs, costs, Limits(macs=5, params=4, latency_ms=0.5), seed=0)
     assert "the limit of 5 MACs, 4 parameters, 0.5 ms: " in str(caught.value)
     least = f"{smallest.macs:,} MACs, {smallest.params:,} parameters, {smallest.macs / 1000:,.6g} ms"
     assert str(caught.value).endswith(least)
@@ -95,10 +110,10 @@ def test_nothing_is_computed_without_limits(cells: SearchSpace[Backbone]) -> Non
         calls.append(architecture)
         return costs_of(cells, architecture)
 
-    check_reachable(cells, costs, costs, Limits(), seed=0)
+    reachable(cells, costs, costs, Limits(), seed=0)
     assert len(calls) <= 1
     with pytest.raises(LimitError):
-        check_reachable(cells, costs, costs, Limits(macs=1), seed=0)
+        reachable(cells, costs, costs, Limits(macs=1), seed=0)
     assert len(calls) < 1000
 
 
@@ -116,14 +131,25 @@ def test_latency_is_measured_where_a_step_leads_and_not_of_every_neighbour(cells
     only_skip = cells.from_text("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")
     least = counted(only_skip).macs / 1000
     with pytest.raises(LimitError, match=rf"the limit of 0\.001 ms: the smallest found has {least:,.6g} ms"):
-        check_reachable(cells, costs, counted, Limits(latency_ms=0.001), 0)
+        reachable(cells, costs, counted, Limits(latency_ms=0.001), 0)
     assert len(measured) <= 3 * 7  # three descents of at most six decisions
-    check_reachable(cells, costs, counted, Limits(latency_ms=least), 0)
+    reachable(cells, costs, counted, Limits(latency_ms=least), 0)
+
+
+def test_a_space_of_one_architecture_has_no_neighbours() -> None:
+    space: SearchSpace[Backbone] = SearchSpace(OneOption())
+    one = Costs(params=3, macs=5)
+    assert reachable(space, lambda _: one, lambda _: one, Limits(macs=5), 0) == space.sample(generator(0, "one"))
+    with pytest.raises(LimitError, match="the smallest found has 5 MACs"):
+        reachable(space, lambda _: one, lambda _: one, Limits(macs=4), 0)
 
 
 def test_violations_by_hand() -> None:
     costs = Costs(params=300, macs=150, latency_ms=2.0)
     assert Limits().violations(costs) == {}
+    assert Limits().met(costs)
+    assert Limits(macs=150, latency_ms=2.0).met(costs)
+    assert not Limits(macs=1000, params=299).met(costs)
     assert Limits(macs=100).violations(costs) == {"macs": 0.5}
     assert Limits(macs=150).violations(costs) == {"macs": 0.0}
     everything = Limits(macs=300, params=100, latency_ms=4.0)

@@ -29,6 +29,25 @@ class Server:
         return json.loads(self.process.stdout.readline())
 
 
+class Deadline:
+    """An end to a wait for a child that may never do what is waited for.
+
+    Args:
+        error: the file that the child writes its errors to.
+        seconds: how long to wait.
+    """
+
+    def __init__(self, error: Path, seconds: float = 120.0) -> None:
+        self.error, self.seconds = error, seconds
+        self.started = time.monotonic()
+
+    def check(self) -> None:
+        """Fails, with the child's errors, once time is up."""
+        if time.monotonic() > self.started + self.seconds:
+            said = self.error.read_text() if self.error.exists() else "nothing"
+            raise AssertionError(f"still waiting after {self.seconds:.0f} s; {self.error.name} says: {said}")
+
+
 @contextmanager
 def served(script: Path) -> Iterator[Server]:
     """Inside the context, the script runs."""
@@ -50,10 +69,13 @@ class Commands:
 
     def __init__(self, server: Server) -> None:
         self.server = server
+        self.errors: dict[int, Path] = {}
 
     def start(self, folder: Path, *arguments: str) -> int:
         """The process id; ``stdout`` and ``stderr`` are files in the folder."""
-        return int(self.server.ask(folder=str(folder), arguments=arguments))
+        process = int(self.server.ask(folder=str(folder), arguments=arguments))
+        self.errors[process] = folder / "stderr"
+        return process
 
     def ended(self, process: int, *, block: bool = True) -> int | None:
         """The exit code, or the negative signal; None while it runs."""
@@ -66,7 +88,9 @@ class Commands:
 
     def wait_for(self, process: int, *signs: Path) -> int | None:
         """Waits until a file is there or the process has ended; returns how it ended."""
+        deadline = Deadline(self.errors[process])
         while not any(sign.exists() for sign in signs):
+            deadline.check()
             if (code := self.ended(process, block=False)) is not None:
                 return code
             time.sleep(0.002)
@@ -90,8 +114,9 @@ class Commands:
         for name in stages:
             stage = folder / "run" / "stages" / name
             sign = stage if name == stages[-1] else stage / "checkpoint.pt"
-            longest, inside = 0.1, False
+            longest, inside, deadline = 0.1, False, Deadline(folder / "stderr")
             while not inside:
+                deadline.check()
                 process = self.start(folder, *arguments)
                 assert self.wait_for(process, sign, stage / "result.json") is None, (folder / "stderr").read_text()
                 time.sleep(draw.uniform(0, longest))

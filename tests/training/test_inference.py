@@ -40,7 +40,7 @@ def statistics(images: Tensor) -> tuple[Tensor, Tensor]:
     return channels.mean(1), channels.var(1)
 
 
-def test_statistics_become_the_average_of_the_batches(digits: Dataset) -> None:
+def test_statistics_become_the_average_of_the_batches_by_their_images(digits: Dataset) -> None:
     network = network_with_norms()
     for images, _ in batches(digits, 7):
         network(images * 100)  # what the network has seen before is forgotten
@@ -60,8 +60,9 @@ def test_statistics_become_the_average_of_the_batches(digits: Dataset) -> None:
     for norm, seen in ((first, at_first), (second, at_second)):
         assert norm.running_mean is not None
         assert norm.running_var is not None
-        mean = torch.stack([mean for mean, _ in seen]).mean(0)
-        var = torch.stack([var for _, var in seen]).mean(0)
+        sizes = torch.tensor([32, 32, 32, 4], dtype=torch.float64)[:, None] / 100
+        mean = (torch.stack([mean for mean, _ in seen]) * sizes).sum(0)
+        var = (torch.stack([var for _, var in seen]) * sizes).sum(0)
         torch.testing.assert_close(norm.running_mean.double(), mean, rtol=1e-4, atol=1e-4)
         torch.testing.assert_close(norm.running_var.double(), var, rtol=1e-4, atol=1e-4)
 
@@ -113,6 +114,14 @@ def test_recalibration_draws_nothing_and_its_statistics_are_those_of_predictions
     assert isinstance(norm, nn.BatchNorm2d)
     assert norm.running_mean is not None
     torch.testing.assert_close(norm.running_mean.double(), statistics(images)[0], rtol=1e-4, atol=1e-4)
+
+
+def test_a_last_batch_of_one_image_is_left_out(digits: Dataset) -> None:
+    """It has no variance where feature maps are a pixel large."""
+    whole, without = (nn.Sequential(nn.AvgPool2d(8), nn.BatchNorm2d(3)) for _ in range(2))
+    recalibrate(FP32, whole, batches(digits, 65, size=64))
+    recalibrate(FP32, without, batches(digits, 64, size=64))
+    assert [torch.equal(a, b) for a, b in zip(whole.buffers(), without.buffers(), strict=True)] == [True] * 3
 
 
 def test_a_network_without_batch_norm(digits: Dataset) -> None:

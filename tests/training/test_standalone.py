@@ -1,5 +1,5 @@
 import copy
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -414,11 +414,13 @@ def cells(auxiliary: bool = False) -> DARTSNetwork:
     return network
 
 
-def trained_cells(network: DARTSNetwork, stage: Stage | None = None, seed: int = 0, **settings: Any) -> Fitted:
-    counts = ClassCounts((9, 5, 2))
+def trained_cells(
+    network: DARTSNetwork, stage: Stage | None = None, seed: int = 0, compiled: bool = False, **settings: Any
+) -> Fitted:
+    counts, stage = ClassCounts((9, 5, 2)), stage or Detached()
     config = TrainConfig(schedule=ScheduleConfig(), optimizer=OptimizerConfig(learning_rate=1e-4), **settings)
     loss = build_loss("ldam", counts)
-    return train(FABRIC, network, Noise(), loss, counts, config, epochs=2, seed=seed, stage=stage or Detached())
+    return train(FABRIC, network, Noise(), loss, counts, config, epochs=2, seed=seed, stage=stage, compiled=compiled)
 
 
 def test_dropped_paths_grow_with_training_and_resume_with_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -467,6 +469,30 @@ def test_what_is_drawn_for_every_edge_and_every_logit_is_drawn_on_the_device(mon
     trained_cells(cells(), drop_path=0.6)
     assert asked["loss"] == asked["drop path"] == FABRIC.device
     assert asked["mix"] is None  # its proportion is a number on the CPU
+
+
+@pytest.mark.parametrize("auxiliary", [False, True])
+def test_the_network_runs_through_the_compiler_with_its_auxiliary_head(
+    monkeypatch: pytest.MonkeyPatch, auxiliary: bool
+) -> None:
+    network = cells(auxiliary)
+    compiled: list[Any] = []
+    calls: list[int] = []
+
+    def compile_(function: Callable[[Tensor], Any]) -> Callable[[Tensor], Any]:
+        compiled.append(function)
+
+        def run(images: Tensor) -> Any:
+            calls.append(len(images))
+            return function(images)
+
+        return run
+
+    trained_cells(network)  # the first optimizer imports what uses the compiler itself
+    monkeypatch.setattr("torch.compile", compile_)
+    trained_cells(network, compiled=True)
+    assert compiled == [network.forward_with_auxiliary if auxiliary else network]
+    assert calls == [4] * 4
 
 
 def test_the_auxiliary_head_counts_by_its_weight_under_the_same_loss() -> None:

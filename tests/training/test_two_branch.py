@@ -9,12 +9,13 @@ from torch.nn import functional as F
 
 from tailornas.data import SAMPLERS, Batches, DataConfig, Dataset, prepare
 from tailornas.errors import ConfigError
-from tailornas.losses import build_loss
+from tailornas.losses import LongTailLoss, build_loss
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, CifarResNet, cifar_resnet
 from tailornas.stages import Detached
 from tailornas.training import (
     DeviceConfig,
+    OptimizerConfig,
     PairedBatches,
     TrainConfig,
     TwoBranchNetwork,
@@ -163,12 +164,25 @@ def test_pairs_hold_a_batch_of_each_sampler(digits: Dataset) -> None:
     assert shares.tolist() == sorted(shares.tolist())
 
 
-def test_training_takes_pairs_and_fits_both_branches(digits: Dataset) -> None:
+def test_training_takes_pairs_and_fits_both_branches(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Without weight decay: that would move the second branch too, were it never asked for anything."""
+    given: list[float] = []
+
+    def record(
+        network: TwoBranchNetwork, loss: LongTailLoss, images: Tensor, labels: Tensor, progress: float
+    ) -> Tensor:
+        given.append(progress)
+        return two_branch_loss(network, loss, images, labels, progress)
+
+    monkeypatch.setattr("tailornas.training.standalone.two_branch_loss", record)
     network = TwoBranchNetwork(cifar_resnet(8, 10, generator=generator(0), channels=4), 10, generator(1))
     before = copy.deepcopy(network.state_dict())
-    counts, settings = digits.train.counts, TrainConfig(loss="ce", two_branch=True)
+    counts, batches = digits.train.counts, paired(digits)
+    settings = TrainConfig(loss="ce", two_branch=True, optimizer=OptimizerConfig(weight_decay=0))
     loss, stage = build_loss("ce", counts), Detached()
-    first = train(FABRIC, network, paired(digits), loss, counts, settings, epochs=2, seed=0, stage=stage)
+    first = train(FABRIC, network, batches, loss, counts, settings, epochs=2, seed=0, stage=stage)
+    steps = 2 * len(batches)
+    assert given == [step / steps for step in range(steps)]
     after = network.state_dict()
     for name in ("network.conv", "branches.conventional.conv1", "branches.rebalancing.conv1", "head"):
         assert not torch.equal(before[f"{name}.weight"], after[f"{name}.weight"]), name

@@ -1,5 +1,5 @@
 """Adapting a supernet of the source to the target."""
 
-from tailornas.adaptation.head import HeadConfig, adapt_head
+from tailornas.adaptation.head import HeadConfig, adapt_head, give_target_head
 
-__all__ = ["HeadConfig", "adapt_head"]
+__all__ = ["HeadConfig", "adapt_head", "give_target_head"]

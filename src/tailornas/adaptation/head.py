@@ -11,7 +11,7 @@ from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from tailornas.losses import LOSSES, LossName, Weighting, build_loss, class_weights
+from tailornas.losses import LOSSES, LossName, Weighting
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
 from tailornas.stages import Stage
@@ -24,11 +24,12 @@ from tailornas.training import (
     check_objective,
     fit,
     new_head,
+    new_objective,
 )
 from tailornas.training.objective import CLASS_WEIGHTS, LOSS, LOSS_SETTINGS, SAMPLER
 from tailornas.types import ClassCounts
 
-__all__ = ["HeadConfig", "adapt_head"]
+__all__ = ["HeadConfig", "adapt_head", "give_target_head"]
 
 
 @final
@@ -67,6 +68,17 @@ class HeadConfig(BaseModel):
         return self
 
 
+def give_target_head(space: SearchSpace[Backbone], settings: HeadConfig, classes: int, seed: int) -> None:
+    """Gives ``space`` a head of the kind that the loss needs: new weights by ``seed``, on the device.
+
+    Raises:
+        ConfigError: the space cannot have such a head.
+    """
+    network = space.network
+    device = next(network.parameters()).device
+    network.head = new_head(network, LOSSES[settings.loss], classes, generator(seed, "adapt", "head")).to(device)
+
+
 def adapt_head(
     fabric: Fabric,
     space: SearchSpace[Backbone],
@@ -97,11 +109,8 @@ def adapt_head(
         ConfigError: the loss needs a head that the space cannot have.
     """
     network = space.network
-    loss = build_loss(settings.loss, counts, generator(seed, "adapt", "loss"), **settings.loss_settings)
-    network.head = new_head(network, loss, len(counts), generator(seed, "adapt", "head")).to(fabric.device)
-    weights = (
-        None if settings.class_weights is None else class_weights(settings.class_weights, counts).to(fabric.device)
-    )
+    loss, weights = new_objective(settings, counts, generator(seed, "adapt", "loss"), fabric.device)
+    give_target_head(space, settings, len(counts), seed)
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
         loss.generator = generator(seed, "adapt", "loss", at.step, device=fabric.device)

@@ -215,5 +215,9 @@ def _count(number: int | None) -> str:
 
 def _plain(text: str, width: int | None = None) -> str:
     """Text of files and classes without what a terminal would obey or could not print."""
-    shown = "".join("\N{REPLACEMENT CHARACTER}" if unicodedata.category(c)[0] == "C" else c for c in text)
+    # Joiners, zero-width letters of category C, are part of how Persian, Indic and emoji names are written.
+    joiners = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
+    shown = "".join(
+        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c)[0] == "C" and c not in joiners else c for c in text
+    )
     return shown if width is None or len(shown) <= width else f"{shown[: width - 1]}\N{HORIZONTAL ELLIPSIS}"

@@ -49,6 +49,11 @@ class CosineHead(nn.Module):
         self.scale = check_scale(scale)
         self.weight = nn.Parameter(F.normalize(torch.randn(classes, features, generator=generator)))
 
+    def reset_parameters(self) -> None:
+        """Draws the directions anew, from PyTorch's global generator."""
+        with torch.no_grad():
+            self.weight.copy_(F.normalize(torch.randn(self.weight.shape)))
+
     def forward(self, features: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` of ``features``, ``(batch, features)``."""
         return self.scale * F.linear(F.normalize(features), F.normalize(self.weight))

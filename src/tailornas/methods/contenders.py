@@ -5,12 +5,14 @@ from dataclasses import dataclass
 from typing import Any, final
 
 import torch
+from torch import nn
 
 from tailornas.errors import ConfigError
 from tailornas.heads import build_head
 from tailornas.losses import LongTailLoss, build_loss, check_head, weights_at
 from tailornas.methods.context import Context
 from tailornas.methods.fitting import Fitting
+from tailornas.methods.supernet import Supernet
 from tailornas.search import Candidate, Costs
 from tailornas.seeding import generator
 from tailornas.spaces import (
@@ -83,26 +85,26 @@ def check_training(fitting: Fitting, *networks: Backbone) -> None:
         )
 
 
-def found_network(
-    context: Context, space: SearchSpace[Backbone], winner: Candidate, supernet: Mapping[str, Any]
-) -> Contender:
+def found_network(context: Context, winner: Candidate, supernet: Supernet) -> Contender:
     """The winner as a plain network, with new weights or, by ``init``, with the supernet's.
 
     Args:
         context: the job.
-        space: the adapted supernet.
         winner: the architecture.
-        supernet: what the supernet's weights depend on.
+        supernet: adapted to the target.
     """
+    space = supernet.space
     architecture = space.from_text(winner.architecture)
     identity: dict[str, Any] = {"space": dict(context.space_id), "architecture": winner.architecture}
     if context.settings.init == "inherit":
         network = space.derive(architecture, weights=True)
-        identity["supernet"] = dict(supernet)
+        identity["supernet"] = dict(supernet.identity)
     else:
         new_weights = generator(context.seed, "train", "weights")
         classes = len(context.target.classes)
         network = context.build_network(space, architecture, classes, new_weights)
+    if not isinstance(network.head, nn.Linear):  # the cosines that the supernet was adapted with
+        network.head = network.new_head(len(context.target.classes), generator(context.seed, "train", "head"))
     return make_contender(context.fitting, "train", "found network", winner.architecture, network, identity)
 
 
@@ -116,7 +118,7 @@ def baseline_network(fitting: Fitting, winner: Candidate) -> Contender:
     rng = generator(fitting.seed, "baseline", "weights")
     network, name = cifar_resnet(depth, len(target.classes), generator=rng), f"ResNet-{depth}"
     baseline = make_contender(fitting, "baseline", name, None, network, {"network": name})
-    if depth == min(DEPTHS) and max(limits.violations(baseline.costs).values(), default=0.0) > 0:
+    if depth == min(DEPTHS) and not limits.met(baseline.costs):
         fitting.run.note(f"The baseline {name} is above the limits: no smaller ResNet is known for these images.")
     return baseline
 
@@ -136,7 +138,7 @@ def _baseline_depth(fitting: Fitting, winner: Candidate) -> int:
 
     def fits(network: CifarResNet) -> bool:
         network.to(fitting.fabric.device).to(memory_format=torch.channels_last)
-        return max(limits.violations(fitting.costs(count(network, size), lambda: network)).values()) <= 0
+        return limits.met(fitting.costs(count(network, size), lambda: network))
 
     def depth(fits: Callable[[CifarResNet], bool] | None) -> int:
         reference = Cost(winner.params, winner.macs)
@@ -186,7 +188,7 @@ def make_contender(
     check_head(loss, network.head)
     if isinstance(network, DARTSNetwork) and network.auxiliary is not None and loss.head == "cosine":
         rng = generator(fitting.seed, stage, "auxiliary")
-        network.auxiliary.head = new_head(network.auxiliary, loss, len(target.classes), rng)
+        network.auxiliary.head = new_head(network.auxiliary, type(loss), len(target.classes), rng)
     network.to(fitting.fabric.device).to(memory_format=torch.channels_last)
     costs = fitting.costs(count(network, target.image_size), lambda: network)
     return Contender(stage, name, architecture, network, loss, costs, identity)

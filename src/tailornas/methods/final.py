@@ -9,8 +9,8 @@ from tailornas.data import SAMPLERS, Batches, Sampler, ordered
 from tailornas.losses import build_loss
 from tailornas.methods.contenders import Contender
 from tailornas.methods.fitting import Fitting
-from tailornas.methods.plan import DEFAULT_EPOCHS, TrainPlan, measuring_seconds
-from tailornas.methods.plan import plan_training as plan_within
+from tailornas.methods.plan import DEFAULT_EPOCHS, TrainPlan, divide_training_time, measuring_seconds
+from tailornas.metrics import difference_variances, mean_error
 from tailornas.metrics import report as recognition_report
 from tailornas.seeding import generator
 from tailornas.spaces import latencies
@@ -70,7 +70,7 @@ def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> Tr
 
         found_rate, baseline_rate = rate(0, found), rate(1, baseline)
         heads_seconds = head_seconds(2, found) + head_seconds(3, baseline) if second.trained else 0.0
-        plan = plan_within(
+        plan = divide_training_time(
             limit,
             fitting.run.elapsed,
             fixed=fixed,
@@ -80,9 +80,10 @@ def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> Tr
             heads_seconds=heads_seconds,
         )
         stage.progress(measurements, measurements, "measurements")
+        wished = f" (train.epochs {fixed} would take longer)" if fixed is not None and plan.epochs < fixed else ""
         heads = f", and {heads_seconds:.0f} s for their second stages" if second.trained else ""
         fitting.run.note(
-            f"Planned for what is left of {limit:.0f} s: {plan.epochs} epochs of each of both networks{heads}."
+            f"Planned for what is left of {limit:.0f} s: {plan.epochs} epochs of each of both networks{wished}{heads}."
         )
         return Artifact(plan.values())
 
@@ -163,11 +164,17 @@ def measure_latency(fitting: Fitting, *contenders: Contender) -> None:
 
 
 def evaluate(fitting: Fitting, *contenders: Contender) -> Artifact:
-    """Measures the trained contenders on the test split, which has chosen nothing."""
-    target = fitting.target
+    """Measures the trained contenders on the test split, which has chosen nothing.
+
+    Returns:
+        The test metrics of each by the name of its stage; of two, the first also has the standard errors of its
+        differences from the second, paired, as both saw the same images.
+    """
+    target, groups = fitting.target, fitting.groups.groups(fitting.split.counts)
 
     def compute(stage: Stage) -> Artifact:
         values: dict[str, Any] = {}
+        predictions = []
         for done, contender in enumerate(contenders):
             stage.progress(done, len(contenders), "networks", now=contender.name)
             logits, labels = predict(
@@ -175,14 +182,17 @@ def evaluate(fitting: Fitting, *contenders: Contender) -> Artifact:
                 contender.network,
                 ordered(target.test, 256, target.normalization, fitting.fabric.device),
             )
-            report = recognition_report(
-                contender.loss.probabilities(logits),
-                labels,
-                fitting.split.counts,
-                target.classes,
-                fitting.groups.groups(fitting.split.counts),
-            )
+            probabilities = contender.loss.probabilities(logits)
+            report = recognition_report(probabilities, labels, fitting.split.counts, target.classes, groups)
             values[contender.stage] = {"metrics": report.values()}
+            predictions.append(probabilities.argmax(dim=1))
+        if len(predictions) == 2:
+            first, second = predictions
+            variances = difference_variances(first, second, labels, len(target.classes))
+            values[contenders[0].stage]["difference_se"] = {
+                "balanced_accuracy": mean_error(variances),
+                "groups": {name: mean_error(variances[list(groups[name])]) for name in report.groups},
+            }
         stage.progress(len(contenders), len(contenders), "networks")
         return Artifact(values)
 

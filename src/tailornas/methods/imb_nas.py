@@ -1,10 +1,10 @@
 """IMB-NAS (2210.00136; re-run in 2406.16972): search on a long-tailed target with a supernet of a balanced source."""
 
-from tailornas.methods.candidates import check_limits
+from tailornas.methods.candidates import first_candidate
 from tailornas.methods.contenders import baseline_network, check_training, found_network, specimens
 from tailornas.methods.context import Context
 from tailornas.methods.final import evaluate, measure_latency, plan_training, retrain_head, train
-from tailornas.methods.supernet import adapt, plan_search, search, source_supernet
+from tailornas.methods.supernet import adapt, check_stages, plan_search, search, source_supernet
 from tailornas.stages import Artifact
 
 __all__ = ["imb_nas"]
@@ -25,18 +25,19 @@ def imb_nas(context: Context) -> Artifact:
         DivergenceError: a training diverged.
     """
     space = context.new_space(context.target.train)
-    check_limits(context, space)
+    first = first_candidate(context, space)
+    check_stages(context, space)
     check_training(context.fitting, *specimens(context, space))
     plan = plan_search(context)
 
     # The supernet learns from balanced data, once; the target takes over its backbone, not its head.
-    backbone = source_supernet(context, plan, space)
+    supernet = source_supernet(context, plan, space)
     # The backbone stays as it is; a head for the target is trained on it with a re-weighted loss.
-    supernet = adapt(context, plan, space, backbone)
+    supernet = adapt(context, plan, supernet)
     # Candidates inherit these weights; the selection split tells them apart.
-    winner = search(context, plan, space, supernet)
+    winner = search(context, plan, supernet, first)
     # The winner is trained on the target, and so is a ResNet of the cost that was allowed.
-    found = found_network(context, space, winner, supernet)
+    found = found_network(context, winner, supernet)
     baseline = baseline_network(context.fitting, winner)
     training = plan_training(context.fitting, found, baseline)
     trained = [train(context.fitting, training, contender) for contender in (found, baseline)]

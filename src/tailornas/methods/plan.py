@@ -12,9 +12,9 @@ __all__ = [
     "MOST_EPOCHS",
     "SearchPlan",
     "TrainPlan",
+    "divide_search_time",
+    "divide_training_time",
     "measuring_seconds",
-    "plan_search",
-    "plan_training",
 ]
 
 DEFAULT_EPOCHS: Mapping[str, int] = {"pretrain": 60, "adapt": 20, "generations": 10, "train": 100}
@@ -90,7 +90,7 @@ def measuring_seconds(limit: float) -> float:
     return min(LONGEST_MEASUREMENT, MEASURING * limit)
 
 
-def plan_search(
+def divide_search_time(
     limit: float,
     elapsed: float,
     *,
@@ -131,7 +131,7 @@ def plan_search(
         raise ConfigError(
             f"a time limit of {limit:.0f} s is too short for this data on this machine: give at least "
             f"{math.ceil((least / MOST_SHARE + elapsed) / USABLE)} s, a smaller image size or fewer images; "
-            f"{elapsed:.0f} s of it were gone, those of earlier starts of this run included"
+            f"{elapsed:.0f} s of it went into reading, measuring and earlier starts of this run"
         )
     # What the first epochs and the first generation leave of the shares is divided by the shares.
     left = max(0.0, sum(shares.values()) * available - least)
@@ -152,7 +152,7 @@ def plan_search(
     )
 
 
-def plan_training(
+def divide_training_time(
     limit: float,
     elapsed: float,
     *,
@@ -169,7 +169,8 @@ def plan_training(
     Args:
         limit: the time limit in seconds.
         elapsed: seconds of it that are gone.
-        fixed: epochs that the user set; None: to be planned.
+        fixed: epochs that the user set, as far as they fit: cut short at its highest learning rate, a training of more
+            would be worth less than a whole one of fewer. None: to be planned.
         images: images an epoch.
         found_rate: measured images a second of training the found network.
         baseline_rate: the same of the baseline.
@@ -177,7 +178,7 @@ def plan_training(
     """
     found, baseline = images / found_rate, images / baseline_rate
     left = max(0.0, USABLE * limit - elapsed - heads_seconds)
-    epochs = fixed or max(1, min(MOST_EPOCHS["train"], int(left / (found + baseline))))
+    epochs = max(1, min(fixed or MOST_EPOCHS["train"], int(left / (found + baseline))))
     end = LATEST * limit - heads_seconds
     return TrainPlan(
         epochs=epochs,

@@ -4,22 +4,63 @@ A stage names everything that its result depends on, so that the run folder can 
 """
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from typing import Any
+from dataclasses import asdict, dataclass, replace
+from typing import Any, final
 
-from tailornas.adaptation import adapt_head
+from tailornas.adaptation import HeadConfig, adapt_head, give_target_head
 from tailornas.data import SAMPLERS, Batches
-from tailornas.methods.candidates import candidate_costs, scorer, seconds_a_candidate
+from tailornas.methods.candidates import candidate_costs, counted_costs, scorer, seconds_a_candidate
 from tailornas.methods.context import Context
-from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, measuring_seconds
-from tailornas.methods.plan import plan_search as plan_within
+from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, divide_search_time, measuring_seconds
 from tailornas.search import Candidate, best, evolve
+from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace, load_published
 from tailornas.stages import Artifact, Detached, Stage
-from tailornas.training import EpochBatches, Fitted, images_per_second
+from tailornas.training import (
+    EpochBatches,
+    Fitted,
+    PretrainConfig,
+    give_source_head,
+    images_per_second,
+    new_head,
+    new_objective,
+)
 from tailornas.training import pretrain as train_supernet
+from tailornas.types import Architecture, ClassCounts
 
-__all__ = ["adapt", "plan_search", "pretrain", "search", "source_supernet", "transfer"]
+__all__ = ["Supernet", "adapt", "check_stages", "plan_search", "pretrain", "search", "source_supernet", "transfer"]
+
+
+@final
+@dataclass(frozen=True, eq=False)
+class Supernet:
+    """A supernet as one stage leaves it to the next.
+
+    Args:
+        space: the network that holds the weights, with its decisions; the stages change it in place.
+        identity: JSON values that its weights depend on.
+    """
+
+    space: SearchSpace[Backbone]
+    identity: Mapping[str, Any]
+
+
+def check_stages(context: Context, space: SearchSpace[Backbone]) -> None:
+    """Makes sure, before anything is computed, that losses, heads and class weights of the supernet's stages fit.
+
+    Raises:
+        ConfigError: a loss needs a head that the space cannot have.
+        DataError: class weights that do not fit the classes.
+    """
+    stages: list[tuple[HeadConfig | PretrainConfig, ClassCounts]] = [
+        (context.settings.adapt, context.target.train.counts)
+    ]
+    if context.source.weights is None:
+        stages.append((context.settings.pretrain, context.source.train.counts))
+    for settings, counts in stages:
+        rng = generator(context.seed, "check")
+        loss, _ = new_objective(settings, counts, rng, context.fabric.device)
+        new_head(space.network, type(loss), len(counts), rng)
 
 
 def plan_search(context: Context) -> SearchPlan:
@@ -66,14 +107,14 @@ def plan_search(context: Context) -> SearchPlan:
             seconds,
         )
         stage.progress(2, 3, "measurements", now="scoring a candidate")
-        rates["candidate_seconds"] = seconds_a_candidate(context, space)
-        plan = plan_within(
+        rates["candidate_seconds"] = seconds_a_candidate(context, space, seconds)
+        plan = divide_search_time(
             limit,
             context.run.elapsed,
             fixed=fixed,
             source_images=len(context.source.train),
             target_images=len(context.target.train),
-            population=settings.search.population,
+            population=min(settings.search.population, space.size),
             pretrain_rate=pretrain_rate,
             **rates,
         )
@@ -102,15 +143,13 @@ def pretrain(context: Context, plan: SearchPlan, supernet: SearchSpace[Backbone]
 
     inputs = {**_pretrain_inputs(context), "epochs": plan.pretrain_epochs}
     result = context.run.stage("pretrain", inputs, compute, until=plan.pretrain_until)
+    give_source_head(supernet, context.settings.pretrain, len(context.source.train.classes), context.seed)
     supernet.network.load_state_dict(dict(result.tensors))
     return int(result.values["epochs"])
 
 
-def source_supernet(context: Context, plan: SearchPlan, space: SearchSpace[Backbone]) -> dict[str, Any]:
+def source_supernet(context: Context, plan: SearchPlan, space: SearchSpace[Backbone]) -> Supernet:
     """Gives ``space`` the backbone of a supernet that was trained on balanced data: by others, or here.
-
-    Returns:
-        JSON values that the backbone's weights depend on.
 
     Raises:
         CheckpointError: a published one cannot be read, or is of another space.
@@ -122,7 +161,7 @@ def source_supernet(context: Context, plan: SearchPlan, space: SearchSpace[Backb
         supernet = context.new_space(context.source.train)
         epochs = pretrain(context, plan, supernet)
         transfer(supernet, space)
-    return {**_pretrain_inputs(context), "planned": plan.pretrain_epochs, "epochs": epochs}
+    return Supernet(space, {**_pretrain_inputs(context), "planned": plan.pretrain_epochs, "epochs": epochs})
 
 
 def transfer(supernet: SearchSpace[Backbone], space: SearchSpace[Backbone]) -> None:
@@ -132,51 +171,49 @@ def transfer(supernet: SearchSpace[Backbone], space: SearchSpace[Backbone]) -> N
     assert not left.unexpected_keys and all(key.startswith("head.") for key in left.missing_keys)
 
 
-def adapt(
-    context: Context, plan: SearchPlan, space: SearchSpace[Backbone], backbone: Mapping[str, Any]
-) -> dict[str, Any]:
-    """Fits the head of ``space``, in place, to the target with a re-weighted loss; the backbone is frozen.
+def adapt(context: Context, plan: SearchPlan, supernet: Supernet) -> Supernet:
+    """Fits the supernet's head, in place, to the target with a re-weighted loss; the backbone is frozen.
 
     Args:
         context: the job.
         plan: for how many epochs.
-        space: with the source's backbone.
-        backbone: what its weights depend on, as :func:`source_supernet` says.
-
-    Returns:
-        JSON values that the weights of the adapted supernet depend on.
+        supernet: with the source's backbone.
     """
+    space = supernet.space
 
     def compute(stage: Stage) -> Artifact:
         fitted = _adapt(context, space, _target_batches(context), plan.adapt_epochs, stage)
         return Artifact(fitted.values(), space.network.head.state_dict())
 
-    inputs = {"pretrain": dict(backbone), **_target_inputs(context), "epochs": plan.adapt_epochs}
+    inputs = {"pretrain": dict(supernet.identity), **_target_inputs(context), "epochs": plan.adapt_epochs}
     result = context.run.stage("adapt", inputs, compute)
+    give_target_head(space, context.settings.adapt, len(context.target.classes), context.seed)
     space.network.head.load_state_dict(dict(result.tensors))
-    return inputs
+    return replace(supernet, identity=inputs)
 
 
-def search(context: Context, plan: SearchPlan, space: SearchSpace[Backbone], supernet: Mapping[str, Any]) -> Candidate:
+def search(context: Context, plan: SearchPlan, supernet: Supernet, first: Architecture) -> Candidate:
     """Searches with the adapted supernet's weights and returns the candidate with the best score.
 
     Args:
         context: the job.
         plan: for how many generations.
-        space: the adapted supernet.
-        supernet: what its weights depend on, as :func:`adapt` says.
+        supernet: adapted to the target.
+        first: the first candidate, within the limits.
 
     Raises:
         LimitError: no candidate was within the limits.
     """
-    settings, limits = context.settings.search, context.settings.limits
+    space, settings, limits = supernet.space, context.settings.search, context.settings.limits
 
     def compute(stage: Stage) -> Artifact:
         candidates = evolve(
             space,
             scorer(context, space),
             candidate_costs(context, space),
+            counted_costs(context, space),
             limits,
+            first,
             population=settings.population,
             generations=plan.generations,
             seed=context.seed,
@@ -192,7 +229,8 @@ def search(context: Context, plan: SearchPlan, space: SearchSpace[Backbone], sup
         )
 
     inputs = {
-        "supernet": dict(supernet),
+        "supernet": dict(supernet.identity),
+        "first": dict(first),
         "search": settings.model_dump(mode="json", exclude={"generations"}),
         "generations": plan.generations,
         "limits": limits.model_dump(mode="json"),

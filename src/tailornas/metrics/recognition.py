@@ -17,10 +17,13 @@ __all__ = [
     "balanced_accuracy",
     "class_recalls",
     "confusion",
+    "difference_variances",
     "geometric_mean",
     "group_recalls",
     "harmonic_mean",
     "macro_f1",
+    "mean_error",
+    "recall_variances",
     "wilson_interval",
     "worst_class",
 ]
@@ -73,11 +76,7 @@ def accuracy(confusion: Tensor) -> float:
 
 
 def balanced_accuracy(confusion: Tensor) -> tuple[float, float]:
-    """Mean of the class recalls, and its standard error.
-
-    The recalls of C classes are independent binomial shares, so the error of their mean is ``sqrt(sum_i p_i
-    (1 - p_i) / n_i) / C``. With p the observed recall, a class whose one image was recognised would claim
-    an error of 0; p is therefore Laplace's estimate ``(k + 1) / (n + 2)`` from k of n recognised images.
+    """Mean of the class recalls, and its standard error: :func:`mean_error` of :func:`recall_variances`.
 
     Args:
         confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
@@ -85,12 +84,68 @@ def balanced_accuracy(confusion: Tensor) -> tuple[float, float]:
     Returns:
         Balanced accuracy and standard error, both as shares.
     """
-    recalls = _scored(confusion)
-    hits, images = confusion.diagonal().double(), confusion.sum(dim=1).double()
-    scored = images > 0
-    estimate = ((hits + 1) / (images + 2))[scored]
-    variances = estimate * (1 - estimate) / images[scored]
-    return float(recalls.mean()), math.sqrt(float(variances.sum())) / len(recalls)
+    return float(_scored(confusion).mean()), mean_error(recall_variances(confusion))
+
+
+def recall_variances(confusion: Tensor) -> Tensor:
+    """Variance of each class's recall over test images, ``p (1 - p) / n``: that of a binomial share.
+
+    With p the observed recall, a class whose one image was recognised would claim a variance of 0; p is therefore
+    Laplace's estimate ``(k + 1) / (n + 2)`` from k of n recognised images.
+
+    Args:
+        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
+
+    Returns:
+        float64 ``(classes,)``, NaN for a class without images.
+    """
+    hits, images = confusion.diagonal().double(), _or_nan(confusion.sum(dim=1))
+    estimate = (hits + 1) / (images + 2)
+    return estimate * (1 - estimate) / images
+
+
+def difference_variances(first: Tensor, second: Tensor, targets: Tensor, classes: int) -> Tensor:
+    """Variance of each class's difference of recalls between two networks that saw the same test images.
+
+    Of a class's n images the first network alone recognises a share p and the second alone a share q. Images on which
+    both are right, or both wrong, say nothing on who is better (McNemar 1947, doi:10.1007/BF02295996), and the variance
+    of the difference ``p - q`` is ``(p + q - (p - q)^2) / n``. The errors of the two recalls, added as if each network
+    had images of its own, count twice what is hard for both, and are too large for networks that err alike.
+
+    With observed shares, a class without such an image would claim a variance of 0; to each of the four outcomes, both,
+    one, the other and neither right, half an image is therefore added: ``p = (b + 1/2) / (n + 2)`` from b of n images
+    (Agresti and Min 2005, doi:10.1002/sim.1781). Each recall by itself then has Laplace's estimate, as in
+    :func:`recall_variances`. Deviation: as there, what is divided by is n; Agresti and Min have n + 2.
+
+    Args:
+        first: int64 ``(images,)``, what the one network predicts.
+        second: int64 ``(images,)``, what the other predicts for the same images.
+        targets: int64 ``(images,)``, labels below ``classes``.
+        classes: number of classes.
+
+    Returns:
+        float64 ``(classes,)``, NaN for a class without images; :func:`mean_error` makes of it the error of the
+        difference of two balanced accuracies.
+    """
+    right, also_right = first == targets, second == targets
+
+    def shares(images: Tensor) -> Tensor:
+        return (torch.bincount(targets[images], minlength=classes).double() + 0.5) / (n + 2)
+
+    n = _or_nan(torch.bincount(targets, minlength=classes))
+    p, q = shares(right & ~also_right), shares(also_right & ~right)
+    return (p + q - (p - q) ** 2) / n
+
+
+def mean_error(variances: Tensor) -> float:
+    """Standard error of a mean over C classes, whose images are independent: ``sqrt(sum_i variance_i) / C``.
+
+    Args:
+        variances: float64 ``(classes,)``, NaN for a class without images, which is left out; of a group, take its
+            members. At least one class has images.
+    """
+    known = variances[~variances.isnan()]
+    return math.sqrt(float(known.sum())) / len(known)
 
 
 def macro_f1(confusion: Tensor) -> float:
@@ -174,3 +229,7 @@ def group_recalls(recalls: Tensor, groups: Mapping[str, tuple[int, ...]]) -> dic
 def _scored(confusion: Tensor) -> Tensor:
     recalls = class_recalls(confusion)
     return recalls[~recalls.isnan()]
+
+
+def _or_nan(images: Tensor) -> Tensor:
+    return images.double().masked_fill(images == 0, math.nan)

@@ -20,6 +20,8 @@ from tailornas.metrics.recognition import (
     group_recalls,
     harmonic_mean,
     macro_f1,
+    mean_error,
+    recall_variances,
     wilson_interval,
     worst_class,
 )
@@ -31,10 +33,14 @@ __all__ = ["ClassResult", "GroupResult", "RecognitionReport", "report"]
 @final
 @dataclass(frozen=True)
 class GroupResult:
-    """Mean recall of the classes of a group that have images in the split, and how many they are."""
+    """Mean recall of the classes of a group that have images in the split, how many they are, and its standard error.
+
+    ``se`` is that of the balanced accuracy over these classes; see :func:`tailornas.metrics.balanced_accuracy`.
+    """
 
     recall: float
     classes: int
+    se: float
 
 
 @final
@@ -138,7 +144,7 @@ def report(
         )
     matrix = confusion(probabilities.argmax(dim=1), targets, len(classes))
     _refuse_other_than_probabilities(probabilities)
-    recalls, images = class_recalls(matrix), matrix.sum(dim=1)
+    recalls, variances, images = class_recalls(matrix), recall_variances(matrix), matrix.sum(dim=1)
     low, high = wilson_interval(matrix.diagonal(), images)
     balanced, error = balanced_accuracy(matrix)
     if groups is None:
@@ -154,7 +160,10 @@ def report(
         geometric_mean=geometric_mean(matrix),
         ece=expected_calibration_error(probabilities, targets),
         auroc=auroc(probabilities, targets),
-        groups={name: GroupResult(*result) for name, result in group_recalls(recalls, groups).items()},
+        groups={
+            name: GroupResult(recall, scored, mean_error(variances[list(groups[name])]))
+            for name, (recall, scored) in group_recalls(recalls, groups).items()
+        },
         per_class=tuple(
             ClassResult(name, train, n, *((recall, lower, upper) if n else (None, None, None)))
             for name, train, n, recall, lower, upper in rows

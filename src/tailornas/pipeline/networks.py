@@ -11,10 +11,10 @@ __all__ = ["network_values", "weights_path"]
 
 
 def network_values(folder: RunFolder, stage: str, settings: TrainConfig, init: str) -> Network:
-    """A trained network, its training and its test metrics.
+    """A trained network, its training and its test metrics. The time of its training is that of both stages.
 
     Args:
-        folder: where it was trained.
+        folder: where it was trained, after its last stage was met in this start.
         stage: the stage that trained it.
         settings: how.
         init: where its first weights came from, in a word.
@@ -22,6 +22,8 @@ def network_values(folder: RunFolder, stage: str, settings: TrainConfig, init: s
     trained, timed, tested = folder.artifact(stage), folder.artifact("latency"), folder.artifact("evaluate")
     assert trained is not None and timed is not None and tested is not None
     values: dict[str, Any] = {**trained.values, **timed.values[stage], **tested.values[stage]}
+    second = settings.second_stage
+    head_seconds = 0.0 if second.name == "none" else folder.seconds[f"{stage}-head"]
     return Network(
         name=values["name"],
         architecture=values["architecture"],
@@ -29,10 +31,12 @@ def network_values(folder: RunFolder, stage: str, settings: TrainConfig, init: s
         macs=values["costs"]["macs"],
         latency_ms=values["latency_ms"],
         epochs=values["epochs"],
-        seconds=values["seconds"],
+        head_epochs=second.epochs if second.trained else 0,
+        seconds=values["seconds"] + head_seconds,
         init=init,
         loss=settings.title,
         metrics=values["metrics"],
+        difference_se=values.get("difference_se"),  # an earlier version did not record it
     )
 
 

@@ -2,6 +2,7 @@
 
 from tailornas.report.figures import by_size
 from tailornas.report.page import render_template, stage_times
+from tailornas.report.recognition import most_confused
 from tailornas.report.sections import Section, class_section, confusion_section, recall_section, training_section
 from tailornas.report.style import FOUND, TEST
 from tailornas.report.summary import result, summarize_one
@@ -22,6 +23,7 @@ def render_network(report: NetworkReport) -> str:
         summary=summarize_one(network),
         sections=network_sections(report),
         classes=[classes[i] for i in by_size([entry["train"] for entry in classes])],
+        confusions=most_confused(network["metrics"]),
         stages=stage_times(report.seconds),
     )
 

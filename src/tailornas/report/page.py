@@ -13,7 +13,8 @@ from plotly.offline import get_plotlyjs
 
 from tailornas.report.figures import by_size
 from tailornas.report.formats import count, duration, percent
-from tailornas.report.sections import limits_text, sections
+from tailornas.report.recognition import most_confused
+from tailornas.report.sections import fitted_text, limits_text, sections
 from tailornas.report.summary import summarize, verdict
 from tailornas.report.values import Plan, Report
 
@@ -34,6 +35,9 @@ const fit = () => charts.forEach((chart) => Plotly.Plots.resize(chart));
 addEventListener("beforeprint", fit);
 addEventListener("afterprint", fit);
 """
+
+# A sentence's order is its own: that of a name in it would go on to the sentence's end.
+TURNING = dict.fromkeys([*range(0x202A, 0x202F), *range(0x2066, 0x206A)])
 
 
 @final
@@ -70,13 +74,17 @@ def render(report: Report) -> str:
         summary=summarize(report.found, report.baseline),
         sections=sections(report),
         classes=[(found[i], baseline[i]) for i in by_size([entry["train"] for entry in found])],
+        confusions=most_confused(report.found["metrics"]),
         limits=limits_text(report.limits),
+        fitted=fitted_text(report.data, report.found["metrics"]),
         stages=stage_times(report.seconds, report.plan),
     )
 
 
 def render_template(name: str, *, title: str, **values: Any) -> str:
     """Returns the page that a template of this folder makes, whole: style sheet, figures' code and policy included.
+
+    Texts lose the letters that would turn round the order in which what follows them is read.
 
     Args:
         name: the template, which extends ``base.html.j2``.
@@ -87,6 +95,7 @@ def render_template(name: str, *, title: str, **values: Any) -> str:
         loader=PackageLoader("tailornas", "report"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_in_order,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -122,6 +131,12 @@ def _work(plan: Plan) -> str:
     if "epochs" in plan:
         return f"{plan['epochs']:,} {'epoch' if plan['epochs'] == 1 else 'epochs'}"
     return f"{plan['candidates']:,} {'candidate' if plan['candidates'] == 1 else 'candidates'}"
+
+
+def _in_order(value: Any) -> Any:
+    """A template's value without embeddings, overrides and isolates of the bidirectional algorithm."""
+    # What is markup has been through here text by text; the page's policy holds the hashes of its scripts.
+    return value.translate(TURNING) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _hash(script: str) -> str:

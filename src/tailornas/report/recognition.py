@@ -1,8 +1,9 @@
 """Figures of what the finished networks recognise: pure functions from metrics to a plotly figure."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from math import ceil, log10
-from typing import Any
+from typing import Any, final
 
 import plotly.graph_objects as go
 
@@ -11,7 +12,17 @@ from tailornas.report.formats import percent
 from tailornas.report.style import BASELINE, FOUND, count_axis, figure, label, on_count_axis, translucent
 from tailornas.report.values import ClassRecall, Metrics
 
-__all__ = ["CELLS", "INTERVALS", "WRITTEN", "class_recalls", "confusion_matrix", "side_by_side"]
+__all__ = [
+    "CELLS",
+    "INTERVALS",
+    "LISTED",
+    "WRITTEN",
+    "Confused",
+    "class_recalls",
+    "confusion_matrix",
+    "most_confused",
+    "side_by_side",
+]
 
 INTERVALS = 200
 """Up to so many classes have their intervals drawn; with more they are shown on hover."""
@@ -21,6 +32,27 @@ CELLS = 100
 
 WRITTEN = 12
 """Up to so many classes the cells of the confusion matrix carry their numbers."""
+
+LISTED = 20
+"""Confusions that are listed, the most frequent ones, where the cells do not carry their numbers."""
+
+
+@final
+@dataclass(frozen=True)
+class Confused:
+    """How often images of one class are taken for another.
+
+    Args:
+        true: name of their class.
+        predicted: name of the other.
+        images: how many test images are.
+        share: of the test images of their class.
+    """
+
+    true: str
+    predicted: str
+    images: int
+    share: float
 
 
 def class_recalls(found: Metrics, baseline: Metrics | None = None) -> go.Figure:
@@ -148,6 +180,22 @@ def confusion_matrix(metrics: Metrics) -> go.Figure:
         xaxis={**axis, "title": {"text": f"predicted class{suffix}"}, "tickangle": -45 if named else 0},
         yaxis={**axis, "title": {"text": f"true class{suffix}"}, "autorange": "reversed"},
     )
+
+
+def most_confused(metrics: Metrics) -> list[Confused]:
+    """The most frequent confusions, at most :data:`LISTED`; none where :func:`confusion_matrix` writes them out.
+
+    Of equally frequent ones, those come first that befall a greater share of their class.
+    """
+    classes = metrics["per_class"]
+    if len(classes) <= WRITTEN:
+        return []
+    confusions = [
+        Confused(classes[true]["name"], classes[predicted]["name"], images, images / classes[true]["n"])
+        for true, predicted, images in metrics["confusion"]
+        if true != predicted
+    ]
+    return sorted(confusions, key=lambda one: (-one.images, -one.share))[:LISTED]
 
 
 def _round_step(size: int) -> int:

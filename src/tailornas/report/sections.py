@@ -20,6 +20,7 @@ __all__ = [
     "Section",
     "class_section",
     "confusion_section",
+    "fitted_text",
     "limits_text",
     "plot",
     "recall_section",
@@ -64,7 +65,7 @@ class Section:
 def sections(report: Report) -> list[Section]:
     """All figures of ``report`` in the page's order."""
     return [
-        class_section(report.data),
+        class_section(report.data, fitted_text(report.data, report.found["metrics"])),
         _history(report),
         _candidates(report),
         _architecture(report),
@@ -79,14 +80,14 @@ def sections(report: Report) -> list[Section]:
     ]
 
 
-def class_section(data: Data) -> Section:
-    """The class sizes in every split that there is."""
+def class_section(data: Data, fitted: str = "") -> Section:
+    """The class sizes in every split that there is; ``fitted`` is a further sentence, see :func:`fitted_text`."""
     chosen = data["selection_counts"] is not None
     splits, number = ("training, selection and test", "three") if chosen else ("training and test", "two")
     scale = ", on a logarithmic axis" if data["imbalance_factor"] >= LOG_FROM else ""
     aid = f"Images of each class in the {splits} split, from the largest class to the smallest{scale}."
     drawn = plot(class_counts(data), f"Class sizes in the {number} splits")
-    return Section("fig-classes", "The classes", aid, [Panel(drawn)])
+    return Section("fig-classes", "The classes", f"{aid} {fitted}".rstrip(), [Panel(drawn)])
 
 
 def recall_section(found: Metrics, baseline: Metrics | None = None) -> Section:
@@ -154,6 +155,16 @@ def script_json(json: str) -> Markup:
     for letter in "<>&\u2028\u2029":
         json = json.replace(letter, f"\\u{ord(letter):04x}")
     return Markup(json)
+
+
+def fitted_text(data: Data, metrics: Metrics) -> str:
+    """What the networks of a search are fitted to where that is more than the training split; empty where it is not."""
+    if [entry["train"] for entry in metrics["per_class"]] == data["train_counts"]:
+        return ""
+    return (
+        "The final networks are fitted to the training and the selection images together, and both count as training "
+        "images beside their recalls."
+    )
 
 
 def limits_text(limits: Limits) -> str:

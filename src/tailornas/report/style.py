@@ -36,6 +36,7 @@ TEST = "#009E73"
 NEUTRAL = "#7C8794"
 BAND = "rgba(124,135,148,0.10)"
 FAINT = "rgba(124,135,148,0.25)"
+JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -93,13 +94,16 @@ def translucent(color: str, alpha: float) -> str:
 def label(text: str, width: int | None = None) -> str:
     """``text`` as plotly shows it letter by letter: no tag, entity or control character in it takes effect.
 
-    Plotly reads ``<b>``, ``<a href>`` and ``&lt;`` in every label, hover text and category name.
+    Plotly reads ``<b>``, ``<a href>`` and ``&lt;`` in every label, hover text and category name. Joiners stay: without
+    them Persian, Indic and emoji names fall apart.
 
     Args:
         text: any text, such as a class name.
         width: longest text in characters; the middle of a longer one becomes an ellipsis.
     """
-    plain = "".join(" " if unicodedata.category(letter).startswith("C") else letter for letter in text)
+    plain = "".join(
+        " " if unicodedata.category(letter).startswith("C") and letter not in JOINERS else letter for letter in text
+    )
     if width is not None and len(plain) > width:
         tail = (width - 1) // 2
         plain = f"{plain[: width - 1 - tail].rstrip()}…{plain[-tail:].lstrip()}"

@@ -35,26 +35,35 @@ class Verdict:
 def verdict(found: Network, baseline: Network) -> Verdict:
     """Judges the difference in balanced accuracy on the test split by its standard error.
 
-    The difference's standard error is that of independent test images: how far it would be another on other test
-    images. How far it would be another after other trainings, from one seed to the next, one training of each network
-    cannot say, and the sentence says so. Below twice the standard error, a difference is noise.
+    The error is paired, as both networks saw the same test images: how far the difference would be another on other
+    test images. Results of an earlier version have the error of each network only. Added as if each had test images of
+    its own, these are too large for networks that err on the same images, as networks do: "at most".
+
+    How far it would be another after other trainings, from one seed to the next, one training of each network cannot
+    say, and the sentence says so. Below twice the standard error, a difference is noise.
     """
-    rates = found["metrics"]["balanced_accuracy"], baseline["metrics"]["balanced_accuracy"]
-    difference, error = rates[0] - rates[1], _joint_error(found, baseline)
+    ours, theirs = found["metrics"], baseline["metrics"]
+    rates, paired = (ours["balanced_accuracy"], theirs["balanced_accuracy"]), found["difference_se"]
+    difference = rates[0] - rates[1]
+    if paired is None:
+        error, known, noise = hypot(ours["balanced_se"], theirs["balanced_se"]), "standard error of at most", "may be"
+    else:
+        error, known, noise = paired["balanced_accuracy"], "paired standard error of", "is within the"
     evidence = (
         f"on the test split the found network has {percent(rates[0])} balanced accuracy with "
         f"{count(found['macs'])} MACs and {count(found['params'])} parameters, the baseline "
         f"{percent(rates[1])} with {count(baseline['macs'])} and {count(baseline['params'])}; the difference "
-        f"of {points(difference)} points has a standard error of {100 * error:.1f} (over test images: differences "
+        f"of {points(difference)} points has a {known} {100 * error:.1f} (over test images: differences "
         "between trainings, by their seeds, are not included)"
     )
     name = baseline["name"]
-    if difference == 0 or abs(difference) < 2 * error:
-        claim = f"No clear winner between the found network and the baseline {name}"
-        return Verdict("noise", claim, f"{evidence}, so it is within the noise.")
-    if difference > 0:
-        return Verdict("found", f"The found network beats the baseline {name}", f"{evidence}.")
-    return Verdict("baseline", f"The baseline {name} beats the found network", f"{evidence}.")
+    match _higher(difference, error):
+        case "found":
+            return Verdict("found", f"The found network beats the baseline {name}", f"{evidence}.")
+        case "baseline":
+            return Verdict("baseline", f"The baseline {name} beats the found network", f"{evidence}.")
+    claim = f"No clear winner between the found network and the baseline {name}"
+    return Verdict("noise", claim, f"{evidence}, so it {noise} noise.")
 
 
 def result(network: Network) -> Verdict:
@@ -81,7 +90,7 @@ class Row:
         found: the found network's value.
         baseline: the baseline's value.
         difference: found against baseline; empty where there is nothing to subtract.
-        better: whose value is better; None where they are written alike or neither is better.
+        better: whose value is better; None where that is not known, or neither is.
     """
 
     label: str
@@ -98,8 +107,8 @@ def summarize(found: Network, baseline: Network) -> dict[str, list[Row]]:
         "Training": [
             Row("Loss", found["loss"], baseline["loss"]),
             Row("Starts from", found["init"], baseline["init"]),
-            Row("Epochs", str(found["epochs"]), str(baseline["epochs"])),
-            _compared("Time", found["seconds"], baseline["seconds"], duration, relative, smaller=True),
+            Row("Epochs", _epochs(found), _epochs(baseline)),
+            _cheaper("Time", found["seconds"], baseline["seconds"], duration),
         ],
         "Test split": _recognition(found, baseline),
     }
@@ -111,14 +120,22 @@ def summarize_one(network: Network) -> dict[str, list[tuple[str, str]]]:
     return {part: [(row.label, row.found) for row in rows] for part, rows in parts.items()}
 
 
-def _joint_error(found: Network, baseline: Network) -> float:
-    return hypot(found["metrics"]["balanced_se"], baseline["metrics"]["balanced_se"])
+def _higher(difference: float, error: float) -> Literal["found", "baseline"] | None:
+    """Whose rate is the higher one, by the standard error of their difference; None where it may be noise."""
+    if difference == 0 or abs(difference) < 2 * error:
+        return None
+    return "found" if difference > 0 else "baseline"
+
+
+def _epochs(network: Network) -> str:
+    head = network["head_epochs"]
+    return f"{network['epochs']}" + (f", then {head} of the head" if head else "")
 
 
 def _cost(found: Network, baseline: Network) -> list[Row]:
     rows = [
-        _compared("Parameters", found["params"], baseline["params"], count, relative, smaller=True),
-        _compared("MACs", found["macs"], baseline["macs"], count, relative, smaller=True),
+        _cheaper("Parameters", found["params"], baseline["params"], count),
+        _cheaper("MACs", found["macs"], baseline["macs"], count),
     ]
     if found["latency_ms"] is not None and baseline["latency_ms"] is not None:
         rows.append(_latency(found["latency_ms"], baseline["latency_ms"]))
@@ -127,7 +144,7 @@ def _cost(found: Network, baseline: Network) -> list[Row]:
 
 def _latency(found: Timing, baseline: Timing) -> Row:
     """Medians with their interquartile range; neither is better where the difference lies within the wider range."""
-    row = _compared("Latency", found["median"], baseline["median"], milliseconds, relative, smaller=True)
+    row = _cheaper("Latency", found["median"], baseline["median"], milliseconds)
     apart = abs(found["median"] - baseline["median"]) > max(found["spread"], baseline["spread"])
     return replace(
         row,
@@ -138,22 +155,23 @@ def _latency(found: Timing, baseline: Timing) -> Row:
 
 
 def _recognition(found: Network, baseline: Network) -> list[Row]:
-    ours, theirs = found["metrics"], baseline["metrics"]
-    balanced = _rates("Balanced accuracy", ours["balanced_accuracy"], theirs["balanced_accuracy"])
+    ours, theirs, paired = found["metrics"], baseline["metrics"], found["difference_se"]
     rows = [
-        Row(
-            balanced.label,
-            with_error(balanced.found, ours["balanced_se"]),
-            with_error(balanced.baseline, theirs["balanced_se"]),
-            with_error(balanced.difference, _joint_error(found, baseline)),
-            balanced.better,
+        _judged(
+            _rates("Balanced accuracy", ours["balanced_accuracy"], theirs["balanced_accuracy"]),
+            ours["balanced_accuracy"] - theirs["balanced_accuracy"],
+            (ours["balanced_se"], theirs["balanced_se"]),
+            paired["balanced_accuracy"] if paired else None,
         ),
         _rates("Top-1 accuracy", ours["accuracy"], theirs["accuracy"]),
     ]
     for name, group in ours["groups"].items():
-        classes = "1 class" if group["classes"] == 1 else f"{group['classes']} classes"
-        recalls = group["recall"], theirs["groups"][name]["recall"]
-        rows.append(_rates(f"{name.capitalize()}-shot ({classes})", *recalls))
+        other, classes = theirs["groups"][name], "1 class" if group["classes"] == 1 else f"{group['classes']} classes"
+        row = _rates(f"{name.capitalize()}-shot ({classes})", group["recall"], other["recall"])
+        if "se" in group and "se" in other:
+            difference, errors = group["recall"] - other["recall"], (group["se"], other["se"])
+            row = _judged(row, difference, errors, paired["groups"][name] if paired else None)
+        rows.append(row)
     rows += [
         _rates("Worst class", ours["worst_class"], theirs["worst_class"]),
         _rates("Macro F1", ours["macro_f1"], theirs["macro_f1"]),
@@ -162,25 +180,32 @@ def _recognition(found: Network, baseline: Network) -> list[Row]:
     ]
     if ours["auroc"] is not None and theirs["auroc"] is not None:
         rows.append(_rates("AUROC", ours["auroc"], theirs["auroc"]))
-    rows.append(_rates("ECE", ours["ece"], theirs["ece"], smaller=True))
+    rows.append(_rates("ECE", ours["ece"], theirs["ece"]))
     return rows
 
 
-def _rates(label: str, found: float, baseline: float, *, smaller: bool = False) -> Row:
-    return _compared(label, found, baseline, percent, lambda ours, theirs: points(ours - theirs), smaller=smaller)
+def _rates(label: str, found: float, baseline: float) -> Row:
+    """Two rates, of which neither is called better: that would take the error of their difference."""
+    return Row(label, percent(found), percent(baseline), points(found - baseline))
 
 
-def _compared(
-    label: str,
-    found: float,
-    baseline: float,
-    write: Callable[[float], str],
-    compare: Callable[[float, float], str],
-    *,
-    smaller: bool,
-) -> Row:
+def _judged(row: Row, difference: float, errors: tuple[float, float], paired: float | None) -> Row:
+    """Rates with their standard errors, and that of their difference; where it is unknown, the most it may be."""
+    error = hypot(*errors) if paired is None else paired
+    compared = with_error(row.difference, error)
+    return replace(
+        row,
+        found=with_error(row.found, errors[0]),
+        baseline=with_error(row.baseline, errors[1]),
+        difference=f"{compared} at most" if paired is None else compared,
+        better=_higher(difference, error),
+    )
+
+
+def _cheaper(label: str, found: float, baseline: float, write: Callable[[float], str]) -> Row:
+    """Two costs, the lower of which is better unless they are written alike."""
     ours, theirs = write(found), write(baseline)
     better: Literal["found", "baseline"] | None = None
     if ours != theirs:
-        better = "found" if (found < baseline) == smaller else "baseline"
-    return Row(label, ours, theirs, compare(found, baseline), better)
+        better = "found" if found < baseline else "baseline"
+    return Row(label, ours, theirs, relative(found, baseline), better)

@@ -7,6 +7,7 @@ __all__ = [
     "Candidate",
     "ClassRecall",
     "Data",
+    "DifferenceErrors",
     "Group",
     "Limits",
     "LogLine",
@@ -74,10 +75,14 @@ class Candidate(TypedDict):
 
 
 class Group(TypedDict):
-    """Mean recall of the many-, medium- or few-shot classes, and how many they are."""
+    """Mean recall of the many-, medium- or few-shot classes, how many they are, and its standard error.
+
+    Results of an earlier version have no ``se``.
+    """
 
     recall: float
     classes: int
+    se: NotRequired[float]
 
 
 class ClassRecall(TypedDict):
@@ -113,6 +118,13 @@ class Metrics(TypedDict):
     unscored: list[str]
 
 
+class DifferenceErrors(TypedDict):
+    """Standard errors of a network's differences from another one's rates on the same images; groups by name."""
+
+    balanced_accuracy: float
+    groups: dict[str, float]
+
+
 class Timing(TypedDict):
     """Milliseconds of one image: median and interquartile range over so many passes."""
 
@@ -122,7 +134,11 @@ class Timing(TypedDict):
 
 
 class Network(TypedDict):
-    """A network trained to the end, what it costs and how it does on the test split."""
+    """A network trained to the end, what it costs and how it does on the test split.
+
+    ``head_epochs`` are those of a second stage, 0 where it has none, and ``seconds`` are those of both stages.
+    ``difference_se`` is the found network's, against the baseline; None where an earlier version did not record it.
+    """
 
     name: str
     architecture: str | None
@@ -130,10 +146,12 @@ class Network(TypedDict):
     macs: int
     latency_ms: Timing | None
     epochs: int
+    head_epochs: int
     seconds: float
     init: str
     loss: str
     metrics: Metrics
+    difference_se: DifferenceErrors | None
 
 
 class Limits(TypedDict):

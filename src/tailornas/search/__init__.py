@@ -2,7 +2,7 @@
 
 from tailornas.search.evaluate import Score, score
 from tailornas.search.evolution import Candidate, SearchConfig, best, evolve
-from tailornas.search.limits import Costs, Limits, check_reachable
+from tailornas.search.limits import Costs, Limits, reachable
 
 __all__ = [
     "Candidate",
@@ -11,7 +11,7 @@ __all__ = [
     "Score",
     "SearchConfig",
     "best",
-    "check_reachable",
     "evolve",
+    "reachable",
     "score",
 ]

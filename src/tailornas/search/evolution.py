@@ -1,23 +1,29 @@
 """Evolutionary search over the decisions: NSGA-II (Deb et al. 2002) by Optuna, with limits as constraints."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, dataclass
-from typing import final
+from typing import Any, final
 
 import optuna
+import torch
+from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import NSGAIISampler
+from optuna.trial import FrozenTrial
 from pydantic import BaseModel, ConfigDict, Field
 
-from tailornas.errors import LimitError
+from tailornas.errors import ArchitectureError, LimitError
 from tailornas.search.evaluate import Score
 from tailornas.search.limits import Costs, Limits
-from tailornas.seeding import derive_seed
+from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
 from tailornas.stages import Stage
 from tailornas.types import Architecture
 
 __all__ = ["Candidate", "SearchConfig", "best", "evolve"]
+
+REDRAWS = 100
+"""Draws of one candidate after which a network that was met before, or is over a limit, is taken all the same."""
 
 
 @final
@@ -47,7 +53,7 @@ class Candidate:
     macs: int
     latency_ms: float | None
     feasible: bool
-    """Valid and within the limits; others are never scored."""
+    """Within the limits; others are never scored."""
     score: float | None
     """Balanced accuracy on the selection split."""
     score_se: float | None
@@ -59,7 +65,9 @@ def evolve(
     space: SearchSpace[Backbone],
     score: Callable[[Architecture], Score],
     costs: Callable[[Architecture], Costs],
+    counted: Callable[[Architecture], Costs],
     limits: Limits,
+    first: Architecture,
     *,
     population: int,
     generations: int,
@@ -68,18 +76,23 @@ def evolve(
 ) -> list[Candidate]:
     """Searches for architectures of high balanced accuracy and few multiply-accumulates.
 
-    A candidate that is disconnected or over a limit is not scored: it enters the population by how far it is over
-    (constrained domination), which is all that NSGA-II asks of it. Networks that are equal are scored once.
+    Selection is NSGA-II's. Candidates are drawn by the space itself, from the architectures that it can draw: the
+    first generation uniformly, later ones by crossover and mutation of two parents. What is a network that was met
+    before, or is counted to be over a limit, is drawn again, so that nearly every candidate is worth its score. Those
+    that are over a limit all the same are not scored: they enter the population by how far they are over (constrained
+    domination), which is all that NSGA-II asks of them. Networks that are equal are scored once.
 
     Every generation ends with a checkpoint of the scores and costs. A resumed search asks for the same candidates
-    again from the beginning, which takes milliseconds, and finds those instead of computing them: nothing of the
+    again from the beginning, which takes moments, and finds those instead of computing them: nothing of the
     sampler's state has to be kept.
 
     Args:
         space: the search space.
         score: scores one architecture on the selection split.
         costs: its parameters, multiply-accumulates and, where limited, latency.
+        counted: the same costs without latency, which are quickly had.
         limits: what is allowed.
+        first: the first candidate; one within the limits keeps the search from ending with none.
         population: candidates a generation.
         generations: number of generations.
         seed: the run's seed.
@@ -91,25 +104,46 @@ def evolve(
     state = stage.restore() or {"generations": 0, "scores": {}, "costs": {}}
     scores = {key: Score(*fields) for key, fields in state["scores"].items()}
     known_costs = {text: Costs(*fields) for text, fields in state["costs"].items()}
-    sampler = NSGAIISampler(population_size=population, seed=derive_seed(seed, "search") % 2**32)
-    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
+    candidates: list[Candidate] = []
+    first_with: dict[str, int] = {}
+    met: set[str] = set()
+    drawn: list[dict[str, str]] = []
+    leader = 0.0
+
+    def draw(elite: Sequence[Candidate], rng: torch.Generator) -> Architecture:
+        if not elite:
+            return space.sample(rng)
+        mother, father = (space.architecture(drawn[_tournament(elite, limits, rng).number]) for _ in range(2))
+        between = space.crossover(mother, father, rng)
+        try:
+            return space.mutate(between, rng)
+        except ArchitectureError:  # there is no other network
+            return between
+
+    def propose(elite: Sequence[FrozenTrial]) -> dict[str, Any]:
+        rng = generator(seed, "search", len(candidates))
+        for _ in range(REDRAWS):
+            architecture = draw([candidates[trial.number] for trial in elite], rng) if candidates else first
+            if space.identity(architecture) not in met and limits.met(counted(architecture)):
+                break
+        drawn.append(dict(architecture))
+        return drawn[-1]
+
     distributions: dict[str, BaseDistribution] = {
         key: CategoricalDistribution(options) for key, options in space.decisions.items()
     }
-    candidates: list[Candidate] = []
-    first_with: dict[str, int] = {}
-    leader = 0.0
+    sampler = _Sampler(population, distributions, propose)
+    study = optuna.create_study(directions=["maximize", "minimize"], sampler=sampler)
 
     for number in range(generations * population):
         trial = study.ask(distributions)
-        architecture = space.simplify(Architecture.of({key: trial.params[key] for key in space.decisions}))
+        architecture = space.simplify(space.architecture(trial.params))
         text = space.to_text(architecture)
         if text not in known_costs:
             known_costs[text] = costs(architecture)
         cost = known_costs[text]
         key = space.identity(architecture)
-        violations = {"disconnected": 0.0 if space.valid(architecture) else 1.0, **limits.violations(cost)}
-        feasible = max(violations.values()) <= 0
+        feasible = limits.met(cost)
         if feasible and key not in scores:
             scores[key] = score(architecture)
         value = scores[key] if feasible else None
@@ -128,10 +162,11 @@ def evolve(
                 repeated=first_with.get(key),
             )
         )
+        met.add(key)
         if value:
             first_with.setdefault(key, number)
             leader = max(leader, value.balanced_accuracy)
-        for name, violation in violations.items():
+        for name, violation in limits.violations(cost).items():
             trial.set_constraint(name, violation)
         study.tell(trial, (value.balanced_accuracy if value else 0.0, float(cost.macs)))
         stage.progress(number + 1, generations * population, "candidates", scored=len(first_with), best=f"{leader:.1%}")
@@ -145,6 +180,50 @@ def evolve(
                 }
             )
     return candidates
+
+
+@final
+class _Sampler(NSGAIISampler):
+    """NSGA-II that selects, and leaves it to ``propose`` to draw from what it selected: nothing, at first."""
+
+    def __init__(
+        self,
+        population: int,
+        distributions: dict[str, BaseDistribution],
+        propose: Callable[[Sequence[FrozenTrial]], dict[str, Any]],
+    ) -> None:
+        super().__init__(population_size=population)
+        self.distributions, self.propose = distributions, propose
+
+    def infer_relative_search_space(self, study: Study, trial: FrozenTrial) -> dict[str, BaseDistribution]:
+        return self.distributions
+
+    def sample_relative(
+        self, study: Study, trial: FrozenTrial, search_space: dict[str, BaseDistribution]
+    ) -> dict[str, Any]:
+        return self.propose(self.get_parent_population(study, self.get_trial_generation(study, trial)))
+
+
+def _tournament(elite: Sequence[Candidate], limits: Limits, rng: torch.Generator) -> Candidate:
+    """The better of two drawn uniformly; the first where neither is."""
+    one, other = (elite[int(at)] for at in torch.randint(len(elite), (2,), generator=rng))
+    return other if _dominates(other, one, limits) else one
+
+
+def _dominates(one: Candidate, other: Candidate, limits: Limits) -> bool:
+    """Constrained domination (Deb et al. 2002, definition 1).
+
+    Nearer to the limits than the other; where both are within them, no worse in both objectives and better in one.
+    """
+    over, other_over = (
+        sum(max(share, 0.0) for share in limits.violations(Costs(c.params, c.macs, c.latency_ms)).values())
+        for c in (one, other)
+    )
+    if over or other_over:
+        return over < other_over
+    assert one.score is not None
+    assert other.score is not None
+    return one.score >= other.score and one.macs <= other.macs and (one.score, one.macs) != (other.score, other.macs)
 
 
 def best(candidates: list[Candidate]) -> Candidate:

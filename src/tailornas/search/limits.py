@@ -12,7 +12,7 @@ from tailornas.spaces import Backbone, SearchSpace
 from tailornas.types import Architecture
 from tailornas.units import Quantity
 
-__all__ = ["Costs", "Limits", "check_reachable"]
+__all__ = ["Costs", "Limits", "reachable"]
 
 
 @final
@@ -46,15 +46,19 @@ class Limits(BaseModel):
             name: cost / limit - 1 for name, (cost, limit) in pairs.items() if limit is not None and cost is not None
         }
 
+    def met(self, costs: Costs) -> bool:
+        """Whether no limit is exceeded."""
+        return all(violation <= 0 for violation in self.violations(costs).values())
 
-def check_reachable(
+
+def reachable(
     space: SearchSpace[Backbone],
     costs: Callable[[Architecture], Costs],
     counted: Callable[[Architecture], Costs],
     limits: Limits,
     seed: int,
-) -> None:
-    """Makes sure that some valid architecture meets all limits, before anything expensive starts.
+) -> Architecture:
+    """Finds a valid architecture that meets all limits, before anything expensive starts.
 
     Descends from a few random architectures, one decision at a time, towards the least violation of what is counted
     and, where latency is limited, the fewest multiply-accumulates. Latency itself is only measured where a step has
@@ -82,14 +86,12 @@ def check_reachable(
         here = space.sample(rng)
         while True:
             measured.append(costs(here))
-            if _violation(limits, measured[-1]) <= 0:
-                return
-            lowest, best = min(
-                ((height(n), n) for n in space.neighbours(here) if space.valid(n)), key=lambda entry: entry[0]
-            )
-            if lowest >= height(here):
+            if limits.met(measured[-1]):
+                return here
+            lowest = min(space.neighbours(here), key=height, default=here)
+            if height(lowest) >= height(here):
                 break
-            here = best
+            here = lowest
     smallest = min(measured, key=lambda cost: _violation(limits, cost))
     found = {
         "MACs": (limits.macs, smallest.macs),

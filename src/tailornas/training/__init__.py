@@ -12,10 +12,10 @@ from tailornas.training.loop import (
     learning_rate_at,
     make_optimizer,
 )
-from tailornas.training.objective import check_objective, new_head
+from tailornas.training.objective import check_objective, new_head, new_objective
 from tailornas.training.second_stage import SecondStageConfig, fit_head, replace_head, second_stage
 from tailornas.training.standalone import PUBLISHED_RECIPE, TrainConfig, train, train_sampler
-from tailornas.training.supernet import PretrainConfig, pretrain
+from tailornas.training.supernet import PretrainConfig, give_source_head, pretrain
 from tailornas.training.throughput import images_per_second
 from tailornas.training.two_branch import PairedBatches, TwoBranchNetwork, check_two_branch, two_branch_loss
 
@@ -37,12 +37,14 @@ __all__ = [
     "check_two_branch",
     "fit",
     "fit_head",
+    "give_source_head",
     "images_per_second",
     "learning_rate_at",
     "make_fabric",
     "make_optimizer",
     "native_bf16",
     "new_head",
+    "new_objective",
     "predict",
     "pretrain",
     "recalibrate",

@@ -31,18 +31,24 @@ def recalibrate(fabric: Fabric, network: nn.Module, batches: Iterable[tuple[Tens
     """Replaces the running statistics of every batch norm by their averages over ``batches``, in place.
 
     A supernet's running statistics mix those of all paths; a path's accuracy means nothing under them (Guo et al.
-    2020, 1904.00420, section 3.4). Statistics are averaged over batches with equal weight. All but the batch norms
-    are in evaluation mode: dropout would draw random numbers, and the statistics would not be those of predictions.
+    2020, 1904.00420, section 3.4). Batches count by their images; one of a single image, which has no variance where
+    feature maps are a pixel large, only counts if it is the first. All but the batch norms are in evaluation mode:
+    dropout would draw random numbers, and the statistics would not be those of predictions.
     """
     norms = [module for module in network.modules() if isinstance(module, _BatchNorm)]
     momenta = [norm.momentum for norm in norms]
     for norm in norms:
         norm.reset_running_stats()
-        norm.momentum = None  # torch's cumulative average
     network.eval()
     for norm in norms:
         norm.train()
+    seen = 0
     for images, _ in batches:
+        if seen and len(images) == 1:
+            continue
+        seen += len(images)
+        for norm in norms:
+            norm.momentum = len(images) / seen  # a cumulative average, without asking a device how many there were
         with fabric.autocast():
             network(images)
     for norm, momentum in zip(norms, momenta, strict=True):

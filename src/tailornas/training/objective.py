@@ -1,18 +1,37 @@
 """What every stage that fits to labels has: a loss, class weights, a sampler, and the head that the loss needs."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from tailornas.data import SAMPLERS
 from tailornas.errors import ConfigError, UnknownNameError
 from tailornas.heads import build_head
-from tailornas.losses import LOSSES, WEIGHTING_FORMS, LongTailLoss, Weighting, check_weighting, loss_settings
+from tailornas.losses import (
+    LOSSES,
+    WEIGHTING_FORMS,
+    LongTailLoss,
+    Weighting,
+    build_loss,
+    check_weighting,
+    class_weights,
+    loss_settings,
+)
 from tailornas.spaces import Backbone
+from tailornas.types import ClassCounts
 
-__all__ = ["CLASS_WEIGHTS", "LOSS", "LOSS_SETTINGS", "SAMPLER", "check_objective", "new_head"]
+__all__ = [
+    "CLASS_WEIGHTS",
+    "LOSS",
+    "LOSS_SETTINGS",
+    "SAMPLER",
+    "Objective",
+    "check_objective",
+    "new_head",
+    "new_objective",
+]
 
 LOSS = f"loss: ce for cross_entropy, {', '.join(LOSSES)}"
 """What a configuration says of its key ``loss``; the next ones of the keys that go with it."""
@@ -27,6 +46,43 @@ LOSS_SETTINGS = "settings of the loss: " + " | ".join(
 )
 CLASS_WEIGHTS = f"{', '.join(WEIGHTING_FORMS)}, or one number a class"
 SAMPLER = f"order of an epoch: {', '.join(SAMPLERS)}"
+
+
+class Objective(Protocol):
+    """The settings of a stage that say what is minimised."""
+
+    @property
+    def loss(self) -> str:
+        """Name of the loss."""
+        ...
+
+    @property
+    def loss_settings(self) -> Mapping[str, Any]:
+        """Its settings, by name."""
+        ...
+
+    @property
+    def class_weights(self) -> Weighting | None:
+        """Class weights, from the beginning; None: none."""
+        ...
+
+
+def new_objective(
+    settings: Objective, counts: ClassCounts, generator: torch.Generator, device: torch.device
+) -> tuple[LongTailLoss, Tensor | None]:
+    """The loss of a stage and its class weights: float32 ``(classes,)`` on ``device``, or None.
+
+    Args:
+        settings: what is minimised.
+        counts: training images a class.
+        generator: what a loss that is random draws from.
+        device: where the weights are wanted.
+
+    Raises:
+        DataError: the loss, or its weights, do not fit the counts.
+    """
+    weights = None if settings.class_weights is None else class_weights(settings.class_weights, counts).to(device)
+    return build_loss(settings.loss, counts, generator, **settings.loss_settings), weights
 
 
 def check_objective(loss: str, settings: Mapping[str, Any], weighting: Weighting | None, sampler: str | None) -> None:
@@ -53,7 +109,7 @@ def check_objective(loss: str, settings: Mapping[str, Any], weighting: Weighting
         )
 
 
-def new_head(network: Backbone, loss: LongTailLoss, classes: int, generator: torch.Generator) -> nn.Module:
+def new_head(network: Backbone, loss: type[LongTailLoss], classes: int, generator: torch.Generator) -> nn.Module:
     """A head for ``network`` of the kind that ``loss`` needs: a linear one, or cosines.
 
     Args:
@@ -69,7 +125,7 @@ def new_head(network: Backbone, loss: LongTailLoss, classes: int, generator: tor
         return network.new_head(classes, generator)
     if network.elastic_features:
         raise ConfigError(
-            f"{type(loss).__name__} needs a cosine head, which cannot follow features whose number architectures "
+            f"{loss.__name__} needs a cosine head, which cannot follow features whose number architectures "
             "decide: use another loss"
         )
     return build_head("cosine", network.feature_dim, classes, generator)

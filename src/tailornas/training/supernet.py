@@ -6,15 +6,23 @@ from lightning_fabric import Fabric
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor
 
-from tailornas.losses import LossName, Weighting, build_loss, class_weights
+from tailornas.losses import LOSSES, LossName, Weighting
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
 from tailornas.stages import Stage
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
-from tailornas.training.objective import CLASS_WEIGHTS, LOSS, LOSS_SETTINGS, SAMPLER, check_objective, new_head
+from tailornas.training.objective import (
+    CLASS_WEIGHTS,
+    LOSS,
+    LOSS_SETTINGS,
+    SAMPLER,
+    check_objective,
+    new_head,
+    new_objective,
+)
 from tailornas.types import ClassCounts
 
-__all__ = ["PretrainConfig", "pretrain"]
+__all__ = ["PretrainConfig", "give_source_head", "pretrain"]
 
 
 @final
@@ -42,6 +50,18 @@ class PretrainConfig(BaseModel):
     def _belong_together(self) -> Self:
         check_objective(self.loss, self.loss_settings, self.class_weights, self.sampler)
         return self
+
+
+def give_source_head(space: SearchSpace[Backbone], settings: PretrainConfig, classes: int, seed: int) -> None:
+    """Replaces the linear head of ``space`` where the loss needs another: new weights by ``seed``, on the device.
+
+    Raises:
+        ConfigError: the space cannot have such a head.
+    """
+    loss, network = LOSSES[settings.loss], space.network
+    if loss.head == "cosine":
+        device = next(network.parameters()).device
+        network.head = new_head(network, loss, classes, generator(seed, "pretrain", "head")).to(device)
 
 
 def pretrain(
@@ -73,13 +93,8 @@ def pretrain(
     Raises:
         ConfigError: the loss needs a head that the space cannot have.
     """
-    loss = build_loss(settings.loss, counts, generator(seed, "pretrain", "loss"), **settings.loss_settings)
-    if loss.head == "cosine":
-        space.network.head = new_head(space.network, loss, len(counts), generator(seed, "pretrain", "head"))
-        space.network.to(fabric.device)
-    weights = (
-        None if settings.class_weights is None else class_weights(settings.class_weights, counts).to(fabric.device)
-    )
+    loss, weights = new_objective(settings, counts, generator(seed, "pretrain", "loss"), fabric.device)
+    give_source_head(space, settings, len(counts), seed)
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
         loss.generator = generator(seed, "pretrain", "loss", at.step, device=fabric.device)
