@@ -184,6 +184,22 @@ def test_copies_stay_on_one_side_of_every_division(folder: Path) -> None:
             assert dataset.notes == ()
 
 
+def test_the_supernets_images_hold_no_copy_of_what_is_judged(folder: Path, tmp_path: Path) -> None:
+    """Neither of the test images that the source came with."""
+    for number in range(6):
+        target = tmp_path / "parts" / "test" / "ant" / f"{number}.png"
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(folder / "ant" / f"{number}.png", target)
+    shutil.copytree(folder, tmp_path / "parts" / "train")
+    (tmp_path / "parts" / "test" / "bee").mkdir()
+    shutil.copy(folder / "bee" / "0.png", tmp_path / "parts" / "test" / "bee" / "0.png")
+    for seed in range(4):
+        dataset = prepare(DataConfig(data=str(tmp_path / "parts"), imbalance_factor=4), seed)
+        test = set(dataset.contents["test"][dataset.test.rows].tolist())
+        assert len(test) == 7
+        assert not test & contents_of(dataset, dataset.leftover)
+
+
 def test_names_may_be_no_text(folder: Path) -> None:
     for path in (folder / "ant" / "0.png", folder / "bee"):
         path.rename(path.with_name(f"{path.stem} caf\udce9{path.suffix}"))

@@ -25,7 +25,14 @@ def test_thresholds_out_of_order(many: int, few: int) -> None:
 
 def test_terciles() -> None:
     assert tercile_groups(ClassCounts((1, 9, 5, 7))) == {"many": (1, 3), "medium": (2,), "few": (0,)}
-    assert tercile_groups(ClassCounts((4, 4))) == {"many": (0,), "medium": (1,)}
+    assert tercile_groups(ClassCounts((8, 4))) == {"many": (0,), "medium": (1,)}
+
+
+def test_terciles_keep_equal_classes_together() -> None:
+    assert tercile_groups(ClassCounts((5000,) * 5 + (50,) * 5)) == {"many": (0, 1, 2, 3, 4), "few": (5, 6, 7, 8, 9)}
+    assert tercile_groups(ClassCounts((9, 5, 5, 5, 5, 1))) == {"many": (0,), "medium": (1, 2, 3, 4), "few": (5,)}
+    for classes in (2, 3, 10):
+        assert tercile_groups(ClassCounts((4,) * classes)) == {"medium": tuple(range(classes))}
 
 
 @settings(deadline=None, max_examples=50)
@@ -36,8 +43,10 @@ def test_groups_divide_the_classes(numbers: list[int]) -> None:
         assert sorted(label for labels in groups.values() for label in labels) == list(range(len(counts)))
         ranges = [[counts[label] for label in labels] for labels in groups.values()]
         assert all(min(bigger) >= max(smaller) for bigger, smaller in pairwise(ranges))
-    sizes = [len(labels) for labels in tercile_groups(counts).values()]
-    assert max(sizes) - min(sizes) <= 1
+        assert len({count for values in ranges for count in set(values)}) == sum(len(set(values)) for values in ranges)
+    if len(set(numbers)) == len(numbers):
+        sizes = [len(labels) for labels in tercile_groups(counts).values()]
+        assert max(sizes) - min(sizes) <= 1
 
 
 def test_the_long_tailed_cifar10_has_no_few_shot_class() -> None:

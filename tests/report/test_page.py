@@ -5,9 +5,9 @@ from typing import Any
 
 import pytest
 
-from tailornas.report import Plan, Report, render
+from tailornas.report import Candidate, Plan, Report, render
 from tailornas.report.page import stage_times
-from tailornas.report.sections import limits_text, script_json, sections
+from tailornas.report.sections import choice_text, limits_text, script_json, sections
 
 MakeReport = Callable[..., Report]
 
@@ -124,6 +124,22 @@ def test_a_run_without_search_or_logs_says_so(reports: MakeReport) -> None:
         "fig-training": "No training was logged.",
     }
     assert render(report)
+
+
+def test_how_surely_the_best_candidate_is_told_from_the_others(reports: MakeReport) -> None:
+    trial = reports().candidates[0]
+    scores = [(0.427, 15_000_000), (0.423, 7_800_000), (0.403, 9_000_000), (0.402, 1_000_000)]
+    scored: list[Candidate] = [
+        {**trial, "number": at, "score": score, "score_se": 0.024, "macs": macs, "repeated": None}
+        for at, (score, macs) in enumerate(scores)
+    ]
+    again: list[Candidate] = [{**scored[1], "repeated": 1}, {**trial, "score": None, "score_se": None}]
+    assert choice_text([*again, *scored]).replace("\N{NO-BREAK SPACE}", " ") == (
+        "The best score is 42.7% ± 2.4, and 2 of the 3 other networks lie within that error of it, the cheapest with "
+        "7.8 M MACs; all were scored on the same images, so differences are surer than the errors."
+    )
+    assert "0 of the 1 other networks lie within that error of it; all" in choice_text([scored[0], scored[3]])
+    assert choice_text([]) == choice_text(again[1:]) == ""
 
 
 @pytest.mark.parametrize(

@@ -53,6 +53,14 @@ def test_the_baseline_is_said_to_win_when_it_does(reports: MakeReport) -> None:
     assert "the difference of \N{MINUS SIGN}10.0 points has a standard error of at most 0.5 (over" in result.sentence
 
 
+def test_networks_that_were_not_trained_alike_are_said_to_be(reports: MakeReport) -> None:
+    """A time limit that ends one training early makes the comparison another."""
+    found, baseline = scoring(reports().found, 0.72, 0.003), scoring(reports().found, 0.60, 0.004)
+    found["epochs"], baseline["epochs"] = 16, 14
+    sentence = verdict(found, baseline).sentence
+    assert sentence.endswith("are not included); they were trained 16 and 14 epochs, so not alike.")
+
+
 BOTH_WAYS = pytest.mark.parametrize(
     ("error", "paired", "noise"), [(0.02, 0.005, "is within the noise"), (0.003, None, "may be noise")]
 )

@@ -24,7 +24,7 @@ def test_a_reader_that_is_gone_is_told_once_and_printing_goes_on(capsys: pytest.
         console.stage_started("train", resumed=False)
         console.stage_stopped("train")
         console.note("the report")
-    assert capsys.readouterr().err == "cannot print: Broken pipe; the run goes on, its folder holds everything\n"
+    assert capsys.readouterr().err == "cannot print: Broken pipe; the work goes on\n"
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
@@ -32,7 +32,7 @@ def test_a_full_disk_is_told_once(capsys: pytest.CaptureFixture[str]) -> None:
     with Path("/dev/full").open("w") as file:
         for _ in range(3):
             print_line(file, "line")
-    assert capsys.readouterr().err.startswith("cannot print: No space left on device; the run goes on")
+    assert capsys.readouterr().err.startswith("cannot print: No space left on device; the work goes on")
 
 
 def test_what_cannot_be_printed_does_not_change_the_exit_code() -> None:

@@ -1,6 +1,7 @@
 """The command ``tailornas`` and how it ends."""
 
 import sys
+from io import TextIOWrapper
 from typing import Annotated, Any
 
 import typer
@@ -52,6 +53,9 @@ def _root(
 
 def main() -> None:
     """Runs the command; a mistake in the input is one line and exit code 2."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="replace")  # a minus sign that a terminal does not have must not end a run
     try:
         code = app(standalone_mode=False)
     except TailorNASError as error:

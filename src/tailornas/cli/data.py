@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailornas.cli.options import DataDir, ImbalanceFactor, Profile, Seed, refuse_empty, write_file
+from tailornas.cli.options import DataDir, ImbalanceFactor, Seed, refuse_empty, write_file
 from tailornas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -43,7 +43,15 @@ def inspect(
     ],
     data_dir: DataDir = None,
     imbalance_factor: ImbalanceFactor = None,
-    profile: Profile = None,
+    profile: Annotated[
+        str | None,
+        typer.Option(
+            "--profile",
+            metavar="NAME",
+            help="How class sizes fall off: exp, step or as-is. Default: as-is, or what a run takes with "
+            "--imbalance-factor.",
+        ),
+    ] = None,
     seed: Seed = None,
     html: Annotated[
         str | None, typer.Option("--html", metavar="FILE", help="Write a page with figures and sample images.")

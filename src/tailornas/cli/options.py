@@ -83,7 +83,7 @@ SkipBad = Annotated[
 ]
 TimeLimit = Annotated[
     str | None,
-    typer.Option("--time-limit", metavar="TIME", help="The run ends within it: 90s, 30m, 1h30m."),
+    typer.Option("--time-limit", metavar="TIME", help="The run ends within it: 90s, 30m, 1h30m. Default: none."),
 ]
 Loss = Annotated[
     str | None,
@@ -96,7 +96,7 @@ Loss = Annotated[
 ]
 Seed = Annotated[
     str | None,
-    typer.Option("--seed", metavar="N", help="Everything random follows from it."),
+    typer.Option("--seed", metavar="N", help="Everything random follows from it. Default: 0."),
 ]
 Out = Annotated[
     str | None,

@@ -49,13 +49,15 @@ def run(
     ] = None,
     time_limit: TimeLimit = None,
     limits__macs: Annotated[
-        str | None, typer.Option("--max-macs", metavar="N", help="Most multiply-accumulates an image, such as 15M.")
+        str | None,
+        typer.Option("--max-macs", metavar="N", help="Most multiply-accumulates an image, such as 15M. Default: any."),
     ] = None,
     limits__params: Annotated[
-        str | None, typer.Option("--max-params", metavar="N", help="Most parameters, such as 300k.")
+        str | None, typer.Option("--max-params", metavar="N", help="Most parameters, such as 300k. Default: any.")
     ] = None,
     limits__latency_ms: Annotated[
-        str | None, typer.Option("--max-latency", metavar="MS", help="Most milliseconds an image on this device.")
+        str | None,
+        typer.Option("--max-latency", metavar="MS", help="Most milliseconds an image on this device. Default: any."),
     ] = None,
     method: Annotated[
         str | None, typer.Option("--method", metavar="NAME", help="Search method. Default: imb-nas.")
@@ -71,7 +73,9 @@ def run(
     train__loss: Loss = None,
     init: Annotated[
         str | None,
-        typer.Option("--init", metavar="NAME", help="First weights of the found network: scratch or inherit."),
+        typer.Option(
+            "--init", metavar="NAME", help="First weights of the found network: scratch or inherit. Default: scratch."
+        ),
     ] = None,
     seed: Seed = None,
     out: Out = None,

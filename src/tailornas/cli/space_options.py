@@ -30,7 +30,9 @@ Name = Annotated[str, typer.Argument(metavar="NAME|FILE.py:Class", help="A space
 Arch = Annotated[
     str,
     typer.Option(
-        "--arch", metavar="TEXT|@FILE", help="The space's text form, JSON, or for darts a published genotype's name."
+        "--arch",
+        metavar="TEXT|@FILE",
+        help="The space's text form, JSON, or for darts a published genotype's name; @FILE reads it from there.",
     ),
 ]
 Parameters = Annotated[

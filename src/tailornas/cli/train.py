@@ -42,7 +42,9 @@ def train(
     ] = None,
     backbone__weights: Annotated[
         str | None,
-        typer.Option("--weights", metavar="FILE", help="First weights: a local file, or online, from timm."),
+        typer.Option(
+            "--weights", metavar="FILE", help="First weights: a local file, or online, from timm. Default: random."
+        ),
     ] = None,
     data__data: Data = None,
     data__data_dir: DataDir = None,
@@ -56,7 +58,8 @@ def train(
         typer.Option(
             "--class-weights",
             metavar="NAME",
-            help="auto, inverse, effective, effective:BETA, smoothed or smoothed:GAMMA. Default: auto with drw.",
+            help="auto, inverse, effective, effective:BETA, smoothed or smoothed:GAMMA. Default: auto with drw, "
+            "else all alike.",
         ),
     ] = None,
     train__schedule__name: Annotated[
@@ -65,7 +68,11 @@ def train(
     ] = None,
     train__sampler: Annotated[
         str | None,
-        typer.Option("--sampler", metavar="NAME", help="instance, class_balanced, square_root, progressive, reversed."),
+        typer.Option(
+            "--sampler",
+            metavar="NAME",
+            help="instance, class_balanced, square_root, progressive or reversed. Default: instance.",
+        ),
     ] = None,
     train__head: Annotated[
         str | None,
@@ -79,21 +86,26 @@ def train(
         typer.Option(
             "--second-stage",
             metavar="NAME",
-            help="What is done to the head after training: none, crt, lws, tau_norm, ncm or logit_adjustment.",
+            help="What is done to the head after training: none, crt, lws, tau_norm, ncm or logit_adjustment. "
+            "Default: none.",
         ),
     ] = None,
     train__two_branch: Annotated[
         bool | None, typer.Option("--two-branch", help="Bilateral-branch training (BBN), with --loss ce.")
     ] = None,
     augment__policy: Annotated[
-        str | None, typer.Option("--augment", metavar="NAME", help="none or autoaugment, beyond crop and flip.")
+        str | None,
+        typer.Option("--augment", metavar="NAME", help="none or autoaugment, beyond crop and flip. Default: none."),
     ] = None,
     augment__cutout: Annotated[
-        str | None, typer.Option("--cutout", metavar="PIXELS", help="Side of the square that is blanked out.")
+        str | None,
+        typer.Option("--cutout", metavar="PIXELS", help="Side of the square that is blanked out. Default: 0."),
     ] = None,
     device__precision: Annotated[
         str | None,
-        typer.Option("--precision", metavar="NAME", help="fp32, bf16 or auto: bf16 where the processor has it."),
+        typer.Option(
+            "--precision", metavar="NAME", help="fp32, bf16 or auto: bf16 where the processor has it. Default: auto."
+        ),
     ] = None,
     device__compile: Annotated[
         bool | None, typer.Option("--compile", help="Run the network through torch.compile.")

@@ -232,13 +232,14 @@ def divide(source: Source, config: DataConfig, seed: int) -> tuple[TrainSplit, S
     counts = class_counts(profile, pool.counts, imbalance_factor, pool.classes)
     kept = draw(pool.labels, counts, generator(seed, "data", "profile"))
     leftover = pool.subset(complement(kept, len(pool)))
-    train, selection = pool.subset(kept), source.selection
+    train, selection, contents = pool.subset(kept), source.selection, source.contents
     if selection is None:
-        contents = source.contents["train"]
         rng = generator(seed, "data", "selection")
-        train, selection = hold_out(train, config.selection_fraction, contents[train.rows], rng)
-        # What the supernet is trained on must not hold what candidates are scored on.
-        leftover = leftover.subset((~torch.isin(contents[leftover.rows], contents[selection.rows])).nonzero().flatten())
+        train, selection = hold_out(train, config.selection_fraction, contents["train"][train.rows], rng)
+    # What the supernet is trained on must not hold what anything is judged by.
+    parts: dict[PartName, Split] = {"selection": selection, "test": test}
+    judged = torch.cat([contents.get(name, contents["train"])[split.rows] for name, split in parts.items()])
+    leftover = leftover.subset((~torch.isin(contents["train"][leftover.rows], judged)).nonzero().flatten())
     return train, selection, test, leftover
 
 

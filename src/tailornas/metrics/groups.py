@@ -69,7 +69,8 @@ def shot_groups(counts: ClassCounts, many: int = 100, few: int = 20) -> dict[str
 def tercile_groups(counts: ClassCounts) -> dict[str, tuple[int, ...]]:
     """Groups classes into thirds by their training images, for datasets that fixed thresholds do not divide.
 
-    Equal counts are ordered by label; where three does not divide the classes, the bigger groups come first.
+    Where three does not divide the classes, the bigger groups come first. Classes with equal counts stay together: each
+    of the two cuts is where counts change, nearest to the third. So two sizes make two groups, and one size makes one.
 
     Args:
         counts: training images a class.
@@ -79,8 +80,10 @@ def tercile_groups(counts: ClassCounts) -> dict[str, tuple[int, ...]]:
     """
     order = sorted(range(len(counts)), key=lambda label: -counts[label])
     third, rest = divmod(len(order), 3)
-    ends = [third + (rest > 0), 2 * third + rest, len(order)]
-    groups = {"many": order[: ends[0]], "medium": order[ends[0] : ends[1]], "few": order[ends[1] :]}
+    changes = [0, *(at for at in range(1, len(order)) if counts[order[at - 1]] > counts[order[at]]), len(order)]
+    many = min(changes, key=lambda at: abs(at - third - (rest > 0)))
+    few = min(reversed(changes), key=lambda at: abs(at - 2 * third - rest))
+    groups = {"many": order[:many], "medium": order[many:few], "few": order[few:]}
     return {name: tuple(sorted(labels)) for name, labels in groups.items() if labels}
 
 

@@ -9,11 +9,11 @@ import plotly.graph_objects as go
 from markupsafe import Markup
 
 from tailornas.report.figures import LOG_FROM, NAMED_CLASSES, class_counts, training_curve
-from tailornas.report.formats import count, milliseconds
+from tailornas.report.formats import count, milliseconds, percent, with_error
 from tailornas.report.recognition import CELLS, INTERVALS, WRITTEN, class_recalls, confusion_matrix
 from tailornas.report.style import BASELINE, FOUND, SELECTION, TEST
 from tailornas.report.trials import candidate_costs, search_history
-from tailornas.report.values import Data, Limits, LogLine, Metrics, Report
+from tailornas.report.values import Candidate, Data, Limits, LogLine, Metrics, Report
 
 __all__ = [
     "Panel",
@@ -197,11 +197,27 @@ def _candidates(report: Report) -> Section:
         return Section("fig-candidates", heading, "This run scored no candidates.")
     aid = (
         "Higher is better, further left is cheaper, and no network beats one on the Pareto front in both; "
-        f"hovering shows standard errors (limits: {limits_text(report.limits)})."
+        f"hovering shows standard errors (limits: {limits_text(report.limits)}). {choice_text(report.candidates)}"
     )
     costs = candidate_costs(report.candidates, report.found, report.limits)
     drawn = plot(costs, "Score of every network against its multiply-accumulates")
     return Section("fig-candidates", heading, aid, [Panel(drawn)])
+
+
+def choice_text(candidates: Sequence[Candidate]) -> str:
+    """How surely the selection split tells the best score from the others; empty where nothing was scored."""
+    scored = [c for c in candidates if c["score"] is not None and c["score_se"] is not None and c["repeated"] is None]
+    if not scored:
+        return ""
+    best, *others = sorted(scored, key=lambda c: (-(c["score"] or 0), c["macs"]))
+    score, error = best["score"] or 0.0, best["score_se"] or 0.0
+    near = [c for c in others if (c["score"] or 0) >= score - error]
+    within = f"{len(near):,} of the {len(others):,} other networks {'lies' if len(near) == 1 else 'lie'}"
+    cheapest = f", the cheapest with {count(min(c['macs'] for c in near))} MACs" if near else ""
+    return (
+        f"The best score is {with_error(percent(score), error)}, and {within} within that error of it{cheapest}; all "
+        "were scored on the same images, so differences are surer than the errors."
+    )
 
 
 def _architecture(report: Report) -> Section:

@@ -56,6 +56,8 @@ def verdict(found: Network, baseline: Network) -> Verdict:
         f"of {points(difference)} points has a {known} {100 * error:.1f} (over test images: differences "
         "between trainings, by their seeds, are not included)"
     )
+    if found["epochs"] != baseline["epochs"]:
+        evidence += f"; they were trained {found['epochs']} and {baseline['epochs']} epochs, so not alike"
     name = baseline["name"]
     match _higher(difference, error):
         case "found":

@@ -18,7 +18,7 @@ def print_line(file: TextIO, text: str) -> None:
     except OSError as error:
         silence(file)
         try:
-            sys.stderr.write(f"cannot print: {error.strerror}; the run goes on, its folder holds everything\n")
+            sys.stderr.write(f"cannot print: {error.strerror}; the work goes on\n")
             sys.stderr.flush()
         except OSError:
             silence(sys.stderr)
