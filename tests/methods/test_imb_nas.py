@@ -422,7 +422,9 @@ def inputs_of(whole: MemoryRun, tmp_path_factory: pytest.TempPathFactory) -> Cal
     known = {name: Artifact(result.values) for name, result in whole.results.items()}
     known |= {name: Artifact({}) for name in ("train-head", "baseline-head")}
     edges = ("0->1", "0->2", "1->2", "0->3", "1->3", "2->3")
-    known["limits"] = Artifact({"architecture": dict.fromkeys(edges, "skip_connect")})
+    known["limits"] = Artifact(
+        {"architecture": dict.fromkeys(edges, "skip_connect"), "costs": {"params": 1, "macs": 1, "latency_ms": 0.1}}
+    )
     known |= {"plan": Artifact(SearchPlan(1, 1, 2).values()), "plan-training": Artifact(TrainPlan(1).values())}
     known["plan-baseline"] = Artifact({"depth": 8})
 
@@ -686,7 +688,8 @@ def test_a_stage_with_cosines_that_is_done_is_taken_up(target: Dataset, stage: s
 def test_settings_of_the_supernets_stages_are_checked_before_anything_is_computed(target: Dataset, stage: str) -> None:
     run = MemoryRun()
     with pytest.raises(DataError, match="got 2 weights: give them"):
-        imb_nas(context_of(target, run, **with_settings(stage, class_weights=(1.0, 2.0))))
+        wrong = with_settings(stage, class_weights=(1.0, 2.0))["settings"]
+        imb_nas(context_of(target, run, replace(wrong, limits=Limits(latency_ms=1000.0))))
     elastic = ElasticResNetConfig(channels=4)
     built: dict[str, Any] = {
         "build_space": lambda classes, rng: build_space(elastic, classes, rng),
@@ -720,7 +723,8 @@ def test_a_latency_limit_is_checked_by_measuring_once(
     found = [first_candidate(context, space) for _ in range(2)]
     assert (run.computed, len(measured)) == (["limits"], 1)
     assert found[0] == found[1]
-    assert space.valid(found[0])
+    assert space.valid(found[0][0])
+    assert found[0][1].latency_ms == 1.0
     before = run.inputs["limits"]
     monkeypatch.setattr("torch.get_num_threads", lambda: 64)
     first_candidate(context, space)
@@ -767,7 +771,7 @@ def test_a_time_limit_is_planned_from_what_was_measured(target: Dataset, whole: 
     plan, training = run.results["plan"].values, run.results["plan-training"].values
     assert min(plan["pretrain_rate"], plan["adapt_rate"], plan["candidate_seconds"]) > 0
     assert min(training["found_rate"], training["baseline_rate"]) > 0
-    assert run.notes[0].endswith("both networks are trained as long as train.epochs says.")
+    assert run.notes[0].endswith("both networks are trained for train.epochs, or as many as then fit.")
     assert run.until["pretrain"] == plan["pretrain_until"]
     assert run.until["adapt"] is None  # cut short it would spoil the search
     assert run.until["train"] == training["found_until"]

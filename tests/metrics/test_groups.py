@@ -25,13 +25,15 @@ def test_thresholds_out_of_order(many: int, few: int) -> None:
 
 def test_terciles() -> None:
     assert tercile_groups(ClassCounts((1, 9, 5, 7))) == {"many": (1, 3), "medium": (2,), "few": (0,)}
-    assert tercile_groups(ClassCounts((8, 4))) == {"many": (0,), "medium": (1,)}
+    assert tercile_groups(ClassCounts((8, 4))) == {"many": (0,), "few": (1,)}
 
 
 def test_terciles_keep_equal_classes_together() -> None:
     assert tercile_groups(ClassCounts((5000,) * 5 + (50,) * 5)) == {"many": (0, 1, 2, 3, 4), "few": (5, 6, 7, 8, 9)}
     assert tercile_groups(ClassCounts((9, 5, 5, 5, 5, 1))) == {"many": (0,), "medium": (1, 2, 3, 4), "few": (5,)}
-    for classes in (2, 3, 10):
+    assert tercile_groups(ClassCounts((9, 5, 5, 5))) == {"many": (0,), "few": (1, 2, 3)}
+    assert tercile_groups(ClassCounts((9, 9, 9, 9, 9, 5))) == {"many": (0, 1, 2, 3, 4), "few": (5,)}
+    for classes in (1, 2, 3, 10):
         assert tercile_groups(ClassCounts((4,) * classes)) == {"medium": tuple(range(classes))}
 
 

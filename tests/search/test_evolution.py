@@ -122,14 +122,16 @@ def evolved(
     seed: int = 0,
     counted: Callable[[Architecture], Costs] | None = None,
     first: Architecture | None = None,
+    first_costs: Costs | None = None,
 ) -> list[Candidate]:
+    start = first or space.sample(generator(seed, "first"))
     return evolve(
         space,
         score,
         costs,
         counted or costs,
         limits or Limits(),
-        first or space.sample(generator(seed, "first")),
+        (start, first_costs or costs(start)),
         population=population,
         generations=generations,
         seed=seed,
@@ -261,6 +263,30 @@ def test_a_limit_that_hardly_any_architecture_meets_is_met_from_the_first_candid
     assert np.mean([c.feasible for c in candidates]) > 0.8
 
 
+def test_the_first_candidate_is_not_measured_again(cells: SearchSpace[Backbone]) -> None:
+    """A latency at the edge of its limit would be over it the second time, and the search end without any candidate."""
+
+    def slower(architecture: Architecture) -> Costs:
+        return Costs(cell_costs(architecture).params, cell_costs(architecture).macs, latency_ms=11.0)
+
+    first = cells.sample(generator(0, "edge"))
+    costs = Costs(cell_costs(first).params, cell_costs(first).macs, latency_ms=9.9)
+    candidates = evolve(
+        cells,
+        Scorer(cells),
+        slower,
+        cell_costs,
+        Limits(latency_ms=10),
+        (first, costs),
+        population=4,
+        generations=2,
+        seed=0,
+        stage=Detached(),
+    )
+    assert [c.feasible for c in candidates] == [True, *[False] * 7]
+    assert best(candidates).number == 0
+
+
 @pytest.mark.parametrize("generations", [1, 4])
 def test_candidates_obey_the_groups_that_the_supernet_was_trained_by(generations: int) -> None:
     """A DARTS node has two edges of those it may have; all others are none."""
@@ -341,7 +367,8 @@ def test_a_finished_search_scores_nothing_again(cells: SearchSpace[Backbone]) ->
     def refuse(architecture: Architecture) -> Any:
         raise AssertionError("known already")
 
-    assert evolved(cells, refuse, refuse, stage=stage, counted=cell_costs) == wanted
+    first = cell_costs(cells.sample(generator(0, "first")))
+    assert evolved(cells, refuse, refuse, stage=stage, counted=cell_costs, first_costs=first) == wanted
     assert stage.lines == lines
 
 

@@ -48,9 +48,10 @@ def costs_of(space: SearchSpace[Backbone], architecture: Architecture) -> Costs:
 
 def check(space: SearchSpace[Backbone], limits: Limits, seed: int) -> None:
     counted = partial(costs_of, space)
-    found = reachable(space, counted, counted, limits, seed)
+    found, costs = reachable(space, counted, counted, limits, seed)
     assert space.valid(found)
-    assert limits.met(counted(found))
+    assert costs == counted(found)
+    assert limits.met(costs)
 
 
 @pytest.fixture(scope="module")
@@ -139,7 +140,8 @@ def test_latency_is_measured_where_a_step_leads_and_not_of_every_neighbour(cells
 def test_a_space_of_one_architecture_has_no_neighbours() -> None:
     space: SearchSpace[Backbone] = SearchSpace(OneOption())
     one = Costs(params=3, macs=5)
-    assert reachable(space, lambda _: one, lambda _: one, Limits(macs=5), 0) == space.sample(generator(0, "one"))
+    found = reachable(space, lambda _: one, lambda _: one, Limits(macs=5), 0)
+    assert found == (space.sample(generator(0, "one")), one)
     with pytest.raises(LimitError, match="the smallest found has 5 MACs"):
         reachable(space, lambda _: one, lambda _: one, Limits(macs=4), 0)
 

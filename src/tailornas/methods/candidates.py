@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import asdict
 from statistics import mean
 
 import torch
@@ -17,8 +18,8 @@ from tailornas.types import Architecture, SelectionSplit
 __all__ = ["candidate_costs", "counted_costs", "first_candidate", "scorer", "seconds_a_candidate"]
 
 
-def first_candidate(context: Context, space: SearchSpace[Backbone]) -> Architecture:
-    """An architecture that meets the limits, found before anything expensive starts.
+def first_candidate(context: Context, space: SearchSpace[Backbone]) -> tuple[Architecture, Costs]:
+    """An architecture that meets the limits, and its costs, found before anything expensive starts.
 
     Kept as a stage where latency is limited: a second start need not measure again, nor find otherwise.
 
@@ -29,7 +30,8 @@ def first_candidate(context: Context, space: SearchSpace[Backbone]) -> Architect
 
     def compute(stage: Stage) -> Artifact:
         costs, counted = candidate_costs(context, space), counted_costs(context, space)
-        return Artifact({"architecture": dict(reachable(space, costs, counted, limits, context.seed))})
+        architecture, cost = reachable(space, costs, counted, limits, context.seed)
+        return Artifact({"architecture": dict(architecture), "costs": asdict(cost)})
 
     if limits.latency_ms is None:
         found = compute(Detached())
@@ -43,7 +45,7 @@ def first_candidate(context: Context, space: SearchSpace[Backbone]) -> Architect
             "clock": context.fitting.clock,
         }
         found = context.run.stage("limits", inputs, compute)
-    return space.architecture(found.values["architecture"])
+    return space.architecture(found.values["architecture"]), Costs(**found.values["costs"])
 
 
 def scorer(
@@ -100,11 +102,7 @@ def seconds_a_candidate(context: Context, space: SearchSpace[Backbone], seconds:
     """
     selection, settings = context.target.selection, context.settings.search
     part = selection.subset(torch.arange(min(len(selection), 4 * settings.batch_size)))
-    scored, costs, counted = (
-        scorer(context, space, part),
-        candidate_costs(context, space),
-        counted_costs(context, space),
-    )
+    scored, costs = scorer(context, space, part), candidate_costs(context, space)
     calibration = min(len(context.target.train), settings.calibration_images)
     longer = (calibration + len(selection)) / (calibration + len(part))
 

@@ -103,7 +103,7 @@ def found_network(context: Context, winner: Candidate, supernet: Supernet) -> Co
         new_weights = generator(context.seed, "train", "weights")
         classes = len(context.target.classes)
         network = context.build_network(space, architecture, classes, new_weights)
-    if not isinstance(network.head, nn.Linear):  # the cosines that the supernet was adapted with
+    if not isinstance(network.head, nn.Linear):  # derived from a supernet that was adapted with cosines
         network.head = network.new_head(len(context.target.classes), generator(context.seed, "train", "head"))
     return make_contender(context.fitting, "train", "found network", winner.architecture, network, identity)
 

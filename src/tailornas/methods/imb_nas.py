@@ -25,9 +25,9 @@ def imb_nas(context: Context) -> Artifact:
         DivergenceError: a training diverged.
     """
     space = context.new_space(context.target.train)
-    first = first_candidate(context, space)
     check_stages(context, space)
     check_training(context.fitting, *specimens(context, space))
+    first = first_candidate(context, space)
     plan = plan_search(context)
 
     # The supernet learns from balanced data, once; the target takes over its backbone, not its head.

@@ -12,7 +12,7 @@ from tailornas.data import SAMPLERS, Batches
 from tailornas.methods.candidates import candidate_costs, counted_costs, scorer, seconds_a_candidate
 from tailornas.methods.context import Context
 from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, divide_search_time, measuring_seconds
-from tailornas.search import Candidate, best, evolve
+from tailornas.search import Candidate, Costs, best, evolve
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace, load_published
 from tailornas.stages import Artifact, Detached, Stage
@@ -119,7 +119,9 @@ def plan_search(context: Context) -> SearchPlan:
             **rates,
         )
         stage.progress(3, 3, "measurements")
-        rest = "get the rest" if settings.train.epochs is None else "are trained as long as train.epochs says"
+        rest = (
+            "get the rest" if settings.train.epochs is None else "are trained for train.epochs, or as many as then fit"
+        )
         context.run.note(
             f"Planned within {limit:.0f} s: {plan.pretrain_epochs} epochs of the supernet, {plan.adapt_epochs} of its "
             f"head, {plan.generations * settings.search.population} candidates; both networks {rest}."
@@ -192,14 +194,14 @@ def adapt(context: Context, plan: SearchPlan, supernet: Supernet) -> Supernet:
     return replace(supernet, identity=inputs)
 
 
-def search(context: Context, plan: SearchPlan, supernet: Supernet, first: Architecture) -> Candidate:
+def search(context: Context, plan: SearchPlan, supernet: Supernet, first: tuple[Architecture, Costs]) -> Candidate:
     """Searches with the adapted supernet's weights and returns the candidate with the best score.
 
     Args:
         context: the job.
         plan: for how many generations.
         supernet: adapted to the target.
-        first: the first candidate, within the limits.
+        first: the first candidate and its costs, within the limits.
 
     Raises:
         LimitError: no candidate was within the limits.
@@ -230,7 +232,7 @@ def search(context: Context, plan: SearchPlan, supernet: Supernet, first: Archit
 
     inputs = {
         "supernet": dict(supernet.identity),
-        "first": dict(first),
+        "first": [dict(first[0]), asdict(first[1])],
         "search": settings.model_dump(mode="json", exclude={"generations"}),
         "generations": plan.generations,
         "limits": limits.model_dump(mode="json"),

@@ -21,7 +21,8 @@ class GroupConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     by: Literal["thresholds", "terciles"] = Field(
-        "thresholds", description="thresholds: by the two numbers below; terciles: into thirds of the classes"
+        "thresholds",
+        description="thresholds: by the two numbers below; terciles: into thirds of the classes, those of one size together",
     )
     many: int = Field(100, ge=0, description="a many-shot class has more training images than this")
     few: int = Field(20, ge=0, description="a few-shot class has fewer training images than this")
@@ -70,7 +71,8 @@ def tercile_groups(counts: ClassCounts) -> dict[str, tuple[int, ...]]:
     """Groups classes into thirds by their training images, for datasets that fixed thresholds do not divide.
 
     Where three does not divide the classes, the bigger groups come first. Classes with equal counts stay together: each
-    of the two cuts is where counts change, nearest to the third. So two sizes make two groups, and one size makes one.
+    of the two cuts is where counts change, nearest to the third. Where this leaves two groups, they are many and few; one is
+    medium.
 
     Args:
         counts: training images a class.
@@ -83,8 +85,9 @@ def tercile_groups(counts: ClassCounts) -> dict[str, tuple[int, ...]]:
     changes = [0, *(at for at in range(1, len(order)) if counts[order[at - 1]] > counts[order[at]]), len(order)]
     many = min(changes, key=lambda at: abs(at - third - (rest > 0)))
     few = min(reversed(changes), key=lambda at: abs(at - 2 * third - rest))
-    groups = {"many": order[:many], "medium": order[many:few], "few": order[few:]}
-    return {name: tuple(sorted(labels)) for name, labels in groups.items() if labels}
+    parts = [tuple(sorted(labels)) for labels in (order[:many], order[many:few], order[few:]) if labels]
+    names = {1: ("medium",), 2: ("many", "few"), 3: ("many", "medium", "few")}
+    return dict(zip(names[len(parts)], parts, strict=True))
 
 
 def _refuse_disorder(many: int, few: int) -> None:

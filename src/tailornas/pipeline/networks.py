@@ -36,7 +36,7 @@ def network_values(folder: RunFolder, stage: str, settings: TrainConfig, init: s
         init=init,
         loss=settings.title,
         metrics=values["metrics"],
-        difference_se=values.get("difference_se"),  # an earlier version did not record it
+        difference_se=values.get("difference_se"),  # of the found one of two
     )
 
 

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from math import hypot
 from typing import Literal, final
 
 from tailornas.report.formats import count, duration, milliseconds, percent, points, relative, with_error
@@ -36,24 +35,20 @@ def verdict(found: Network, baseline: Network) -> Verdict:
     """Judges the difference in balanced accuracy on the test split by its standard error.
 
     The error is paired, as both networks saw the same test images: how far the difference would be another on other
-    test images. Results of an earlier version have the error of each network only. Added as if each had test images of
-    its own, these are too large for networks that err on the same images, as networks do: "at most".
+    test images.
 
     How far it would be another after other trainings, from one seed to the next, one training of each network cannot
     say, and the sentence says so. Below twice the standard error, a difference is noise.
     """
     ours, theirs = found["metrics"], baseline["metrics"]
-    rates, paired = (ours["balanced_accuracy"], theirs["balanced_accuracy"]), found["difference_se"]
-    difference = rates[0] - rates[1]
-    if paired is None:
-        error, known, noise = hypot(ours["balanced_se"], theirs["balanced_se"]), "standard error of at most", "may be"
-    else:
-        error, known, noise = paired["balanced_accuracy"], "paired standard error of", "is within the"
+    rates, errors = (ours["balanced_accuracy"], theirs["balanced_accuracy"]), found["difference_se"]
+    assert errors is not None
+    difference, error = rates[0] - rates[1], errors["balanced_accuracy"]
     evidence = (
         f"on the test split the found network has {percent(rates[0])} balanced accuracy with "
         f"{count(found['macs'])} MACs and {count(found['params'])} parameters, the baseline "
         f"{percent(rates[1])} with {count(baseline['macs'])} and {count(baseline['params'])}; the difference "
-        f"of {points(difference)} points has a {known} {100 * error:.1f} (over test images: differences "
+        f"of {points(difference)} points has a paired standard error of {100 * error:.1f} (over test images: differences "
         "between trainings, by their seeds, are not included)"
     )
     if found["epochs"] != baseline["epochs"]:
@@ -65,7 +60,7 @@ def verdict(found: Network, baseline: Network) -> Verdict:
         case "baseline":
             return Verdict("baseline", f"The baseline {name} beats the found network", f"{evidence}.")
     claim = f"No clear winner between the found network and the baseline {name}"
-    return Verdict("noise", claim, f"{evidence}, so it {noise} noise.")
+    return Verdict("noise", claim, f"{evidence}, so it is within the noise.")
 
 
 def result(network: Network) -> Verdict:
@@ -170,10 +165,8 @@ def _recognition(found: Network, baseline: Network) -> list[Row]:
     for name, group in ours["groups"].items():
         other, classes = theirs["groups"][name], "1 class" if group["classes"] == 1 else f"{group['classes']} classes"
         row = _rates(f"{name.capitalize()}-shot ({classes})", group["recall"], other["recall"])
-        if "se" in group and "se" in other:
-            difference, errors = group["recall"] - other["recall"], (group["se"], other["se"])
-            row = _judged(row, difference, errors, paired["groups"][name] if paired else None)
-        rows.append(row)
+        difference, errors = group["recall"] - other["recall"], (group["se"], other["se"])
+        rows.append(_judged(row, difference, errors, paired["groups"][name] if paired else None))
     rows += [
         _rates("Worst class", ours["worst_class"], theirs["worst_class"]),
         _rates("Macro F1", ours["macro_f1"], theirs["macro_f1"]),
@@ -192,16 +185,11 @@ def _rates(label: str, found: float, baseline: float) -> Row:
 
 
 def _judged(row: Row, difference: float, errors: tuple[float, float], paired: float | None) -> Row:
-    """Rates with their standard errors, and that of their difference; where it is unknown, the most it may be."""
-    error = hypot(*errors) if paired is None else paired
-    compared = with_error(row.difference, error)
-    return replace(
-        row,
-        found=with_error(row.found, errors[0]),
-        baseline=with_error(row.baseline, errors[1]),
-        difference=f"{compared} at most" if paired is None else compared,
-        better=_higher(difference, error),
-    )
+    """Rates with their standard errors, and that of their difference; None: there is nothing to compare with."""
+    row = replace(row, found=with_error(row.found, errors[0]), baseline=with_error(row.baseline, errors[1]))
+    if paired is None:
+        return row
+    return replace(row, difference=with_error(row.difference, paired), better=_higher(difference, paired))
 
 
 def _cheaper(label: str, found: float, baseline: float, write: Callable[[float], str]) -> Row:

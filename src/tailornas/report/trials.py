@@ -148,7 +148,7 @@ def _described(candidate: Candidate) -> str:
     cost = f"{count(candidate['macs'])} MACs, {count(candidate['params'])} parameters"
     if candidate["latency_ms"] is not None:
         cost += f", {milliseconds(candidate['latency_ms'])}"
-    result = "not scored: over a limit or disconnected"
+    result = "not scored: over a limit"
     if candidate["score"] is not None:
         result = f"score {percent(candidate['score'])}"
         if candidate["score_se"] is not None:

@@ -75,14 +75,11 @@ class Candidate(TypedDict):
 
 
 class Group(TypedDict):
-    """Mean recall of the many-, medium- or few-shot classes, how many they are, and its standard error.
-
-    Results of an earlier version have no ``se``.
-    """
+    """Mean recall of the many-, medium- or few-shot classes, how many they are, and its standard error."""
 
     recall: float
     classes: int
-    se: NotRequired[float]
+    se: float
 
 
 class ClassRecall(TypedDict):
@@ -137,7 +134,7 @@ class Network(TypedDict):
     """A network trained to the end, what it costs and how it does on the test split.
 
     ``head_epochs`` are those of a second stage, 0 where it has none, and ``seconds`` are those of both stages.
-    ``difference_se`` is the found network's, against the baseline; None where an earlier version did not record it.
+    ``difference_se`` is the found network's, against the baseline; None of any other network.
     """
 
     name: str

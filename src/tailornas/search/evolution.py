@@ -67,7 +67,7 @@ def evolve(
     costs: Callable[[Architecture], Costs],
     counted: Callable[[Architecture], Costs],
     limits: Limits,
-    first: Architecture,
+    first: tuple[Architecture, Costs],
     *,
     population: int,
     generations: int,
@@ -92,7 +92,7 @@ def evolve(
         costs: its parameters, multiply-accumulates and, where limited, latency.
         counted: the same costs without latency, which are quickly had.
         limits: what is allowed.
-        first: the first candidate; one within the limits keeps the search from ending with none.
+        first: the first candidate and its costs; one within the limits keeps the search from ending with none.
         population: candidates a generation.
         generations: number of generations.
         seed: the run's seed.
@@ -103,7 +103,8 @@ def evolve(
     """
     state = stage.restore() or {"generations": 0, "scores": {}, "costs": {}}
     scores = {key: Score(*fields) for key, fields in state["scores"].items()}
-    known_costs = {text: Costs(*fields) for text, fields in state["costs"].items()}
+    known_costs = {space.to_text(space.simplify(first[0])): first[1]}
+    known_costs |= {text: Costs(*fields) for text, fields in state["costs"].items()}
     candidates: list[Candidate] = []
     first_with: dict[str, int] = {}
     met: set[str] = set()
@@ -123,7 +124,7 @@ def evolve(
     def propose(elite: Sequence[FrozenTrial]) -> dict[str, Any]:
         rng = generator(seed, "search", len(candidates))
         for _ in range(REDRAWS):
-            architecture = draw([candidates[trial.number] for trial in elite], rng) if candidates else first
+            architecture = draw([candidates[trial.number] for trial in elite], rng) if candidates else first[0]
             if space.identity(architecture) not in met and limits.met(counted(architecture)):
                 break
         drawn.append(dict(architecture))
@@ -159,7 +160,7 @@ def evolve(
                 feasible=feasible,
                 score=value.balanced_accuracy if value else None,
                 score_se=value.standard_error if value else None,
-                repeated=first_with.get(key),
+                repeated=first_with.get(key) if value else None,
             )
         )
         met.add(key)

@@ -57,12 +57,15 @@ def reachable(
     counted: Callable[[Architecture], Costs],
     limits: Limits,
     seed: int,
-) -> Architecture:
+) -> tuple[Architecture, Costs]:
     """Finds a valid architecture that meets all limits, before anything expensive starts.
 
     Descends from a few random architectures, one decision at a time, towards the least violation of what is counted
     and, where latency is limited, the fewest multiply-accumulates. Latency itself is only measured where a step has
     led to: it takes a moment each time, and an architecture has dozens of neighbours.
+
+    Returns:
+        The architecture and its costs, measured once: measured again, a latency may be over the limit.
 
     Args:
         space: the search space.
@@ -87,7 +90,7 @@ def reachable(
         while True:
             measured.append(costs(here))
             if limits.met(measured[-1]):
-                return here
+                return here, measured[-1]
             lowest = min(space.neighbours(here), key=height, default=here)
             if height(lowest) >= height(here):
                 break

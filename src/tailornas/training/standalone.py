@@ -46,7 +46,9 @@ class TrainConfig(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
-    epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else the command's default")
+    epochs: int | None = Field(
+        None, ge=1, description="at most, under a time limit; none: planned from it, else the command's default"
+    )
     batch_size: int = Field(128, ge=2, description="images a step")
     loss: LossName = Field("ldam", description=LOSS)
     loss_settings: dict[str, float | str] = Field({}, description=LOSS_SETTINGS)
