@@ -22,7 +22,7 @@ class GroupConfig(BaseModel):
 
     by: Literal["thresholds", "terciles"] = Field(
         "thresholds",
-        description="thresholds: by the two numbers below; terciles: into thirds of the classes, those of one size together",
+        description="thresholds: by the two numbers below; terciles: into thirds of the classes, equal ones together",
     )
     many: int = Field(100, ge=0, description="a many-shot class has more training images than this")
     few: int = Field(20, ge=0, description="a few-shot class has fewer training images than this")
@@ -71,7 +71,7 @@ def tercile_groups(counts: ClassCounts) -> dict[str, tuple[int, ...]]:
     """Groups classes into thirds by their training images, for datasets that fixed thresholds do not divide.
 
     Where three does not divide the classes, the bigger groups come first. Classes with equal counts stay together: each
-    of the two cuts is where counts change, nearest to the third. Where this leaves two groups, they are many and few; one is
+    of the two cuts is where counts change, nearest to the third. Two groups that this leaves are many and few; one is
     medium.
 
     Args:

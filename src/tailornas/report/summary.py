@@ -48,8 +48,8 @@ def verdict(found: Network, baseline: Network) -> Verdict:
         f"on the test split the found network has {percent(rates[0])} balanced accuracy with "
         f"{count(found['macs'])} MACs and {count(found['params'])} parameters, the baseline "
         f"{percent(rates[1])} with {count(baseline['macs'])} and {count(baseline['params'])}; the difference "
-        f"of {points(difference)} points has a paired standard error of {100 * error:.1f} (over test images: differences "
-        "between trainings, by their seeds, are not included)"
+        f"of {points(difference)} points has a paired standard error of {100 * error:.1f} (over test images: "
+        "differences between trainings, by their seeds, are not included)"
     )
     if found["epochs"] != baseline["epochs"]:
         evidence += f"; they were trained {found['epochs']} and {baseline['epochs']} epochs, so not alike"
