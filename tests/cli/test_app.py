@@ -1,11 +1,10 @@
-import os
-import subprocess
 import sys
+from io import BytesIO, TextIOWrapper
 
 import pytest
 import typer
 
-from tailornas.cli import app
+from tailornas.cli import app, main
 
 NO_DEFAULT = {"--data-dir", "--config", "--set"}
 
@@ -18,10 +17,17 @@ def test_the_help_of_every_option_with_a_value_says_its_default(command: str) ->
     assert [name for name, text in options.items() if "Default: " not in text] == []
 
 
-def test_a_letter_that_the_output_does_not_have_ends_nothing() -> None:
+def test_a_letter_that_the_output_does_not_have_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     """Differences are printed with a minus sign, and bars are drawn."""
-    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
-    command = [sys.executable, "-m", "tailornas", "data", "inspect", "digits"]
-    ran = subprocess.run(command, env=environment, capture_output=True, check=False)
-    assert (ran.returncode, b"Traceback" in ran.stderr) == (0, False)
-    assert b"?" in ran.stdout
+    printed, failed = BytesIO(), BytesIO()
+    monkeypatch.setattr(sys, "stdout", TextIOWrapper(printed, "latin-1"))
+    monkeypatch.setattr(sys, "stderr", TextIOWrapper(failed, "latin-1"))
+    for arguments, code in ((["data", "inspect", "digits"], 0), (["data", "inspect", "≈"], 2)):
+        monkeypatch.setattr(sys, "argv", ["tailornas", *arguments])
+        with pytest.raises(SystemExit) as ended:
+            main()
+        assert ended.value.code in ({None, 0} if code == 0 else {code})
+    sys.stdout.flush()
+    sys.stderr.flush()
+    assert b"?" in printed.getvalue()
+    assert b"source '?'" in failed.getvalue()

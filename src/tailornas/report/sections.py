@@ -18,6 +18,7 @@ from tailornas.report.values import Candidate, Data, Limits, LogLine, Metrics, R
 __all__ = [
     "Panel",
     "Section",
+    "choice_text",
     "class_section",
     "confusion_section",
     "fitted_text",
