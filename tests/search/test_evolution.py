@@ -2,7 +2,7 @@ import copy
 import json
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from tailornas.errors import LimitError
 from tailornas.search import Candidate, Costs, Limits, Score, SearchConfig, best, evolve
+from tailornas.search.evolution import child
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, Choice, DARTSConfig, NASBench201Config, SearchSpace, build_space
 from tailornas.stages import Detached, Stage
@@ -285,6 +286,25 @@ def test_the_first_candidate_is_not_measured_again(cells: SearchSpace[Backbone])
     )
     assert [c.feasible for c in candidates] == [True, *[False] * 7]
     assert best(candidates).number == 0
+
+
+@pytest.mark.parametrize("limits", [Limits(), Limits(params=7)])
+def test_the_better_parents_are_inherited_from_more_often(limits: Limits) -> None:
+    """Of two the better one wins three tournaments of four; one decision of four is mutated then, to either other option.
+
+    That leaves 3/4 * 3/4 + 1/4 * 1/8 of the decisions to the better one, 1/4 * 3/4 + 3/4 * 1/8 to the other.
+    """
+    space = staircase()
+    better, worse = candidate(0, 0.9, 8), candidate(1, 0.2, 8)
+    if limits.params is not None:
+        better, worse = (replace(c, score=None, feasible=False, params=p) for c, p in ((better, 8), (worse, 9)))
+    everywhere = [space.architecture(dict.fromkeys(space.decisions, option)) for option in ("wide", "narrow")]
+    parents = list(zip((better, worse), everywhere, strict=True))
+    for elite in (parents, parents[::-1]):
+        children = [child(space, elite, limits, generator(0, "child", n)) for n in range(500)]
+        options = Counter(option for architecture in children for option in architecture.values())
+        assert options["wide"] / options.total() == pytest.approx(19 / 32, abs=0.04)
+        assert options["narrow"] / options.total() == pytest.approx(9 / 32, abs=0.04)
 
 
 @pytest.mark.parametrize("generations", [1, 4])

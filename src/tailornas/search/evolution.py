@@ -1,7 +1,7 @@
 """Evolutionary search over the decisions: NSGA-II (Deb et al. 2002) by Optuna, with limits as constraints."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, dataclass
+from dataclasses import astuple, dataclass, replace
 from typing import Any, final
 
 import optuna
@@ -101,34 +101,23 @@ def evolve(
     Returns:
         Every candidate in the order it was asked for.
     """
-    state = stage.restore() or {"generations": 0, "scores": {}, "costs": {}}
-    scores = {key: Score(*fields) for key, fields in state["scores"].items()}
-    known_costs = {space.to_text(space.simplify(first[0])): first[1]}
-    known_costs |= {text: Costs(*fields) for text, fields in state["costs"].items()}
+    known = _Known.restored(stage.restore())
+    known.costs.setdefault(space.to_text(space.simplify(first[0])), first[1])
     candidates: list[Candidate] = []
     first_with: dict[str, int] = {}
     met: set[str] = set()
-    drawn: list[dict[str, str]] = []
     leader = 0.0
 
-    def draw(elite: Sequence[Candidate], rng: torch.Generator) -> Architecture:
-        if not elite:
-            return space.sample(rng)
-        mother, father = (space.architecture(drawn[_tournament(elite, limits, rng).number]) for _ in range(2))
-        between = space.crossover(mother, father, rng)
-        try:
-            return space.mutate(between, rng)
-        except ArchitectureError:  # there is no other network
-            return between
-
     def propose(elite: Sequence[FrozenTrial]) -> dict[str, Any]:
+        if not candidates:
+            return dict(first[0])
         rng = generator(seed, "search", len(candidates))
+        parents = [(candidates[trial.number], space.architecture(trial.params)) for trial in elite]
         for _ in range(REDRAWS):
-            architecture = draw([candidates[trial.number] for trial in elite], rng) if candidates else first[0]
+            architecture = child(space, parents, limits, rng) if parents else space.sample(rng)
             if space.identity(architecture) not in met and limits.met(counted(architecture)):
                 break
-        drawn.append(dict(architecture))
-        return drawn[-1]
+        return dict(architecture)
 
     distributions: dict[str, BaseDistribution] = {
         key: CategoricalDistribution(options) for key, options in space.decisions.items()
@@ -139,15 +128,14 @@ def evolve(
     for number in range(generations * population):
         trial = study.ask(distributions)
         architecture = space.simplify(space.architecture(trial.params))
-        text = space.to_text(architecture)
-        if text not in known_costs:
-            known_costs[text] = costs(architecture)
-        cost = known_costs[text]
-        key = space.identity(architecture)
+        text, key = space.to_text(architecture), space.identity(architecture)
+        if text not in known.costs:
+            known.costs[text] = costs(architecture)
+        cost = known.costs[text]
         feasible = limits.met(cost)
-        if feasible and key not in scores:
-            scores[key] = score(architecture)
-        value = scores[key] if feasible else None
+        if feasible and key not in known.scores:
+            known.scores[key] = score(architecture)
+        value = known.scores[key] if feasible else None
         candidates.append(
             Candidate(
                 number=number,
@@ -171,15 +159,10 @@ def evolve(
             trial.set_constraint(name, violation)
         study.tell(trial, (value.balanced_accuracy if value else 0.0, float(cost.macs)))
         stage.progress(number + 1, generations * population, "candidates", scored=len(first_with), best=f"{leader:.1%}")
-        if (number + 1) % population == 0 and candidates[-1].generation >= state["generations"]:
-            stage.log(generation=candidates[-1].generation + 1, scored=len(scores), best=leader)
-            stage.save(
-                {
-                    "generations": candidates[-1].generation + 1,
-                    "scores": {key: astuple(s) for key, s in scores.items()},
-                    "costs": {text: astuple(c) for text, c in known_costs.items()},
-                }
-            )
+        generation = (number + 1) // population
+        if (number + 1) % population == 0 and generation > known.generations:
+            stage.log(generation=generation, scored=len(known.scores), best=leader)
+            stage.save(replace(known, generations=generation).state())
     return candidates
 
 
@@ -205,10 +188,64 @@ class _Sampler(NSGAIISampler):
         return self.propose(self.get_parent_population(study, self.get_trial_generation(study, trial)))
 
 
-def _tournament(elite: Sequence[Candidate], limits: Limits, rng: torch.Generator) -> Candidate:
+@final
+@dataclass(frozen=True)
+class _Known:
+    """What was computed of the architectures so far, and is found again by a search that is resumed."""
+
+    generations: int
+    """How many were completed."""
+    scores: dict[str, Score]
+    """By the architectures' identities."""
+    costs: dict[str, Costs]
+    """By their texts."""
+
+    @classmethod
+    def restored(cls, state: dict[str, Any] | None) -> "_Known":
+        if state is None:
+            return cls(0, {}, {})
+        return cls(
+            state["generations"],
+            {key: Score(*fields) for key, fields in state["scores"].items()},
+            {text: Costs(*fields) for text, fields in state["costs"].items()},
+        )
+
+    def state(self) -> dict[str, Any]:
+        return {
+            "generations": self.generations,
+            "scores": {key: astuple(score) for key, score in self.scores.items()},
+            "costs": {text: astuple(costs) for text, costs in self.costs.items()},
+        }
+
+
+def child(
+    space: SearchSpace[Backbone],
+    elite: Sequence[tuple[Candidate, Architecture]],
+    limits: Limits,
+    rng: torch.Generator,
+) -> Architecture:
+    """A mutated crossover of two parents, each the winner of a binary tournament (Deb et al. 2002, section III-C).
+
+    Args:
+        space: the search space.
+        elite: candidates that were selected, with the architectures they were drawn as.
+        limits: what is allowed.
+        rng: where to draw from.
+    """
+    mother, father = (_tournament(elite, limits, rng) for _ in range(2))
+    between = space.crossover(mother, father, rng)
+    try:
+        return space.mutate(between, rng)
+    except ArchitectureError:  # there is no other network
+        return between
+
+
+def _tournament(
+    elite: Sequence[tuple[Candidate, Architecture]], limits: Limits, rng: torch.Generator
+) -> Architecture:
     """The better of two drawn uniformly; the first where neither is."""
     one, other = (elite[int(at)] for at in torch.randint(len(elite), (2,), generator=rng))
-    return other if _dominates(other, one, limits) else one
+    return other[1] if _dominates(other[0], one[0], limits) else one[1]
 
 
 def _dominates(one: Candidate, other: Candidate, limits: Limits) -> bool:
