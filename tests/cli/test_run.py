@@ -272,6 +272,10 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
         r".*run\.toml is not TOML: .*",
     ),
     "data folder that is not used": (lambda here: ["--data-dir", here], r"data_dir .* has no effect with digits.*"),
+    "name that would command the terminal": (
+        lambda here: ["--data", here / "\x1b[2Jnone"],
+        r".*\N{REPLACEMENT CHARACTER}\[2Jnone.*",
+    ),
     "source that is the target": (
         lambda here: ["--source", "digits"],
         r"source and target are both 'digits' and would share images: .*",

@@ -1,5 +1,6 @@
 import re
 import sys
+from collections.abc import Callable
 from io import StringIO
 
 import pytest
@@ -206,3 +207,25 @@ def test_the_console_suits_standard_output(
     monkeypatch.setenv("TERM", term)
     monkeypatch.setattr(sys, "stdout", file)
     assert type(make_console(TITLES, quiet=quiet)) is kind
+
+
+@pytest.mark.parametrize("make", [plain, terminal, lambda out: QuietConsole(out)])
+def test_names_cannot_command_the_terminal(make: Callable[[StringIO], Console]) -> None:
+    """A class may be called anything: an escape sequence in its name would clear the screen, or type on it."""
+    out = StringIO()
+    console = make(out)
+    console.note("left out: \x1b[2J\x1b]0;title\x07photo\n\u202egpj.exe", summary=True)
+    console.table("Classes", ["class", "images"], [["\x1b[31mred", "1"], ["\r\x9b2Jx", "2"]], summary=True)
+    shown = re.sub(r"\x1b\[[0-9;]*m", "", out.getvalue().replace("\x1b[31m", "ESCAPED"))
+    assert "left out: \ufffd[2J\ufffd]0;title\ufffdphoto\ufffd\ufffdgpj.exe" in shown.splitlines()
+    assert "\ufffd[31mred" in shown
+    assert "\ufffd\ufffd2Jx" in shown
+    assert not set(shown) & set("\x1b\x07\x9b\r\u202e")
+    assert "ESCAPED" not in shown
+
+
+def test_columns_of_wide_letters_are_aligned() -> None:
+    out = StringIO()
+    plain(out).table("Classes", ["class", "images"], [["猫", "100"], ["dog", "5"], ["éclair", "37"]])
+    rows = out.getvalue().splitlines()[2:]
+    assert rows == ["class   images", "猫         100", "dog          5", "éclair      37", ""]

@@ -290,9 +290,10 @@ def test_the_first_candidate_is_not_measured_again(cells: SearchSpace[Backbone])
 
 @pytest.mark.parametrize("limits", [Limits(), Limits(params=7)])
 def test_the_better_parents_are_inherited_from_more_often(limits: Limits) -> None:
-    """Of two the better one wins three tournaments of four; one decision of four is mutated then, to either other option.
+    """Of two the better one wins three tournaments of four; one decision of four is mutated then.
 
-    That leaves 3/4 * 3/4 + 1/4 * 1/8 of the decisions to the better one, 1/4 * 3/4 + 3/4 * 1/8 to the other.
+    Either other option is as likely: 3/4 * 3/4 + 1/4 * 1/8 of the decisions are the better one's then, and
+    1/4 * 3/4 + 3/4 * 1/8 the other's.
     """
     space = staircase()
     better, worse = candidate(0, 0.9, 8), candidate(1, 0.2, 8)

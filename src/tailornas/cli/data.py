@@ -2,7 +2,6 @@
 
 import json
 import time
-import unicodedata
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -126,11 +125,11 @@ def _tell(console: "Console", values: "DataValues") -> None:
         ("Images of several frames", values["animated"]),
     ):
         if entries:
-            rows = [(_plain(entry["name"]), f"{entry['kind']}: {_plain(entry['reason'])}") for entry in entries]
+            rows = [(entry["name"], f"{entry['kind']}: {entry['reason']}") for entry in entries]
             console.table(title, ("image", "reason"), _shortened(rows))
     if values["duplicates"]:
         rows = [
-            (duplicate["kind"], "  =  ".join(_plain(image["name"]) for image in duplicate["images"][:4]))
+            (duplicate["kind"], "  =  ".join(image["name"] for image in duplicate["images"][:4]))
             for duplicate in values["duplicates"]
         ]
         console.table("Equal images", ("within", "images"), _shortened(rows))
@@ -138,9 +137,9 @@ def _tell(console: "Console", values: "DataValues") -> None:
         endings = [_passed_over(ending, by_class) for ending, by_class in values["passed_over"].items()]
         console.table("Files passed over", ("ending", "files", "by class"), endings)
     for sentence in values["warnings"]:
-        console.note(f"! {_plain(sentence)}")
+        console.note(f"! {sentence}")
     for sentence in values["advice"]:
-        console.note(_plain(sentence))
+        console.note(sentence)
 
 
 def _class_table(values: "DataValues") -> tuple[tuple[str, ...], list[tuple[str, ...]]]:
@@ -152,7 +151,7 @@ def _class_table(values: "DataValues") -> tuple[tuple[str, ...], list[tuple[str,
         length = round(_BAR * entry["images"] / largest)
         bar = "\N{FULL BLOCK}" * length or ("\N{LEFT ONE EIGHTH BLOCK}" if entry["images"] else "")
         test = (_count(entry["test"]),) if "test" in others else ()
-        return (_plain(entry["name"], _NAME), _count(entry["images"]), *test, entry["group"], bar)
+        return (_short(entry["name"]), _count(entry["images"]), *test, entry["group"], bar)
 
     columns = ("class", "images", *(["test"] if "test" in others else []), "group", "")
     if len(classes) <= _ROWS:
@@ -179,7 +178,7 @@ def _group_table(values: "DataValues") -> tuple[tuple[str, ...], list[tuple[str,
 def _figures(values: "DataValues") -> list[tuple[str, str]]:
     factor = values["imbalance_factor"]
     rows = [
-        ("data", _plain(values["description"])),
+        ("data", values["description"]),
         ("classes", _count(values["classes"])),
         ("images", _count(values["images"])),
         ("imbalance factor", "infinite: a class is empty" if factor is None else f"{factor:.4g}"),
@@ -207,9 +206,9 @@ def _range(pixels: "SizeValues") -> str:
 
 
 def _passed_over(ending: str, by_class: dict[str, int]) -> tuple[str, str, str]:
-    listed = [f"{_plain(name)} {files:,}" for name, files in by_class.items()]
+    listed = [f"{name} {files:,}" for name, files in by_class.items()]
     more = [f"... {len(listed) - _LISTED:,} more"] if len(listed) > _LISTED else []
-    return _plain(ending) or "none", _count(sum(by_class.values())), ", ".join([*listed[:_LISTED], *more])
+    return ending or "none", _count(sum(by_class.values())), ", ".join([*listed[:_LISTED], *more])
 
 
 def _shortened(rows: list[tuple[str, str]]) -> list[tuple[str, str]]:
@@ -221,11 +220,5 @@ def _count(number: int | None) -> str:
     return "" if number is None else f"{number:,}"
 
 
-def _plain(text: str, width: int | None = None) -> str:
-    """Text of files and classes without what a terminal would obey or could not print."""
-    # Joiners, zero-width letters of category C, are part of how Persian, Indic and emoji names are written.
-    joiners = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
-    shown = "".join(
-        "\N{REPLACEMENT CHARACTER}" if unicodedata.category(c)[0] == "C" and c not in joiners else c for c in text
-    )
-    return shown if width is None or len(shown) <= width else f"{shown[: width - 1]}\N{HORIZONTAL ELLIPSIS}"
+def _short(name: str) -> str:
+    return name if len(name) <= _NAME else f"{name[: _NAME - 1]}\N{HORIZONTAL ELLIPSIS}"

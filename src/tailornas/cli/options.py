@@ -14,6 +14,7 @@ import psutil
 import typer
 
 from tailornas.errors import ConfigError, DiskError
+from tailornas.text import printable
 
 if TYPE_CHECKING:
     from tailornas.data import DataConfig
@@ -174,7 +175,7 @@ def process_start() -> float:
 def complain(message: str) -> None:
     """Prints a line on standard error, if anybody still reads that: the exit code must not depend on it."""
     try:
-        typer.echo(message, err=True)
+        typer.echo(printable(message), err=True)
     except OSError:
         from tailornas.runs.printing import silence
 

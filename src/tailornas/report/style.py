@@ -1,12 +1,13 @@
 """How figures look: colours, the shared layout, and text that is safe to hand to plotly."""
 
-import unicodedata
 from collections.abc import Iterable, Sequence
 from math import ceil, log10
 from textwrap import wrap
 from typing import Any
 
 import plotly.graph_objects as go
+
+from tailornas.text import printable
 
 __all__ = [
     "BAND",
@@ -36,7 +37,6 @@ TEST = "#009E73"
 NEUTRAL = "#7C8794"
 BAND = "rgba(124,135,148,0.10)"
 FAINT = "rgba(124,135,148,0.25)"
-JOINERS = "\N{ZERO WIDTH NON-JOINER}\N{ZERO WIDTH JOINER}"
 FONT = "system-ui, -apple-system, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
 
@@ -101,9 +101,7 @@ def label(text: str, width: int | None = None) -> str:
         text: any text, such as a class name.
         width: longest text in characters; the middle of a longer one becomes an ellipsis.
     """
-    plain = "".join(
-        " " if unicodedata.category(letter).startswith("C") and letter not in JOINERS else letter for letter in text
-    )
+    plain = printable(text, instead=" ")
     if width is not None and len(plain) > width:
         tail = (width - 1) // 2
         plain = f"{plain[: width - 1 - tail].rstrip()}…{plain[-tail:].lstrip()}"

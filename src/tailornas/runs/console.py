@@ -7,6 +7,7 @@ from typing import Protocol, TextIO, final
 
 import rich.box
 import rich.console
+from rich.cells import cell_len
 from rich.live import Live
 from rich.progress_bar import ProgressBar
 from rich.table import Table
@@ -14,6 +15,7 @@ from rich.text import Text
 
 from tailornas.runs.pace import Pace, Shown, duration
 from tailornas.runs.printing import print_line
+from tailornas.text import printable
 
 __all__ = ["Console", "PlainConsole", "QuietConsole", "TerminalConsole", "make_console"]
 
@@ -125,7 +127,7 @@ class TerminalConsole:
 
     def note(self, text: str, *, summary: bool = False) -> None:
         """Prints the sentence unbroken, so that a path in it can be copied."""
-        self._terminal.print(Text(text), soft_wrap=True)
+        self._terminal.print(Text(printable(text)), soft_wrap=True)
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, summary: bool = False
@@ -136,7 +138,7 @@ class TerminalConsole:
             right = _numeric([row[index] for row in rows])
             table.add_column(Text(column), justify="right" if right else "left")
         for row in rows:
-            table.add_row(*map(Text, row))
+            table.add_row(*(Text(printable(cell)) for cell in row))
         self._terminal.print(table)
 
     def _new_bar(self) -> Live:
@@ -210,7 +212,7 @@ class PlainConsole:
 
     def note(self, text: str, *, summary: bool = False) -> None:
         """Prints the sentence."""
-        print_line(self._file, text)
+        print_line(self._file, printable(text))
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, summary: bool = False
@@ -251,7 +253,7 @@ class QuietConsole:
     def note(self, text: str, *, summary: bool = False) -> None:
         """Prints a sentence of the summary."""
         if summary:
-            print_line(self._file, text)
+            print_line(self._file, printable(text))
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, summary: bool = False
@@ -270,15 +272,13 @@ def _numeric(cells: Sequence[str]) -> bool:
 
 
 def _print_table(file: TextIO, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    cells = [columns, *rows]
+    cells = [list(columns), *([printable(cell) for cell in row] for row in rows)]
     by_column = list(zip(*cells, strict=True))
-    widths = [max(map(len, column)) for column in by_column]
+    widths = [max(map(cell_len, column)) for column in by_column]
     right = [_numeric(column[1:]) for column in by_column]
     print_line(file, f"\n{title}")
     for row in cells:
-        aligned = zip(row, widths, right, strict=True)
-        print_line(
-            file,
-            "  ".join(cell.rjust(width) if number else cell.ljust(width) for cell, width, number in aligned),
-        )
+        spaces = [" " * (width - cell_len(cell)) for cell, width in zip(row, widths, strict=True)]
+        aligned = zip(row, spaces, right, strict=True)
+        print_line(file, "  ".join(space + cell if number else cell + space for cell, space, number in aligned))
     print_line(file, "")

@@ -240,9 +240,7 @@ def child(
         return between
 
 
-def _tournament(
-    elite: Sequence[tuple[Candidate, Architecture]], limits: Limits, rng: torch.Generator
-) -> Architecture:
+def _tournament(elite: Sequence[tuple[Candidate, Architecture]], limits: Limits, rng: torch.Generator) -> Architecture:
     """The better of two drawn uniformly; the first where neither is."""
     one, other = (elite[int(at)] for at in torch.randint(len(elite), (2,), generator=rng))
     return other[1] if _dominates(other[0], one[0], limits) else one[1]
