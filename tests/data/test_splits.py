@@ -315,6 +315,25 @@ def test_a_selection_part_of_the_sources_own(tmp_path: Path) -> None:
     assert len(dataset.leftover) == 18
 
 
+@pytest.mark.parametrize("part", ["val", "test"])
+def test_the_supernets_images_hold_no_copy_of_a_selection_part_of_the_sources_own(tmp_path: Path, part: str) -> None:
+    """Twelve of the forty training images are in the other part too, in files of their own."""
+    parts = {"train": range(40), "val": range(40, 44), "test": range(44, 50)}
+    for name, numbers in parts.items():
+        lines = []
+        for number in [*numbers, *(range(28, 40) if name == part else ())]:
+            Image.new("RGB", (8, 8), (number, 0, 0)).save(tmp_path / f"{name}{number}.bmp")
+            lines.append(f"{name}{number}.bmp {number % 2}")
+        (tmp_path / f"{name}.txt").write_text("\n".join(lines))
+    for seed in range(4):
+        dataset = prepare(DataConfig(data=str(tmp_path / "train.txt"), imbalance_factor=10), seed)
+        judged = {"val": dataset.selection, "test": dataset.test}[part]
+        copies = set(dataset.contents["selection" if part == "val" else part][judged.rows].tolist())
+        assert len(copies & set(dataset.contents["train"].tolist())) == 12
+        assert len(dataset.leftover) > 4
+        assert not copies & contents_of(dataset, dataset.leftover)
+
+
 def test_the_final_networks_see_a_selection_split_that_was_held_out() -> None:
     dataset = prepare(DataConfig(), seed=0)
     assert not dataset.own_selection
