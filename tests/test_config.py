@@ -13,7 +13,7 @@ from tailornas.data import AugmentConfig, DataConfig
 from tailornas.errors import ConfigError, TailorNASError
 from tailornas.losses import ScheduleConfig
 from tailornas.search import Limits, SearchConfig
-from tailornas.spaces import NASBench201Config
+from tailornas.spaces import NASBench201Config, space_config
 from tailornas.training import PUBLISHED_RECIPE, DeviceConfig, OptimizerConfig, PretrainConfig, TrainConfig
 
 OTHER = RunConfig(
@@ -103,6 +103,23 @@ def test_a_training_survives_writing_and_reading(tmp_path: Path, config: Standal
     for one in (config, config.model_copy(update={"train": unclipped})):
         file.write_text(to_toml(one))
         assert read_config(StandaloneConfig, file) == one
+
+
+CELL = "nasbench201:|skip_connect~0|+|none~0|none~1|+|none~0|none~1|none~2|"
+
+
+def test_the_space_of_a_training_is_its_backbones(tmp_path: Path) -> None:
+    config = read_config(StandaloneConfig, None, [f"backbone.name={CELL}", "space.channels=8"])
+    assert config.space == space_config("nasbench201", {"channels": 8})
+    bare = read_config(StandaloneConfig, None, [f"backbone.name={CELL}"])
+    assert bare.space == space_config("nasbench201", {})
+    (tmp_path / "train.toml").write_text(to_toml(config))
+    assert read_config(StandaloneConfig, tmp_path / "train.toml") == config
+    with pytest.raises(ConfigError, match="space 'nasbench201' has no parameter 'depths'"):
+        read_config(StandaloneConfig, None, [f"backbone.name={CELL}", "space.depths=[1]"])
+    other = read_config(StandaloneConfig, None, [f"backbone.name={CELL}", "space.name=darts"])
+    assert other.space == space_config("darts", {})  # refused where the network is built
+    assert read_config(StandaloneConfig).space is None
 
 
 def test_none_is_a_word_where_a_key_may_be_none(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from tailornas.data import AugmentConfig, DataConfig
 from tailornas.errors import ConfigError
 from tailornas.metrics import GroupConfig
 from tailornas.search import Limits, SearchConfig
-from tailornas.spaces import DEFAULT_SPACE, BackboneConfig, SpaceSection, space_config
+from tailornas.spaces import DEFAULT_SPACE, BackboneConfig, SpaceSection, space_config, space_of
 from tailornas.training import PUBLISHED_RECIPE, DeviceConfig, PretrainConfig, TrainConfig
 from tailornas.units import Duration
 
@@ -83,6 +83,16 @@ class StandaloneConfig(BaseModel):
     augment: AugmentConfig = AugmentConfig()
     train: TrainConfig = PUBLISHED_RECIPE
     groups: GroupConfig = GroupConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _space_of_the_backbone(cls, values: Any) -> Any:
+        """Parameters of a space need not repeat its name, and every key of it is told, whether or not it was given."""
+        backbone = values.get("backbone") if isinstance(values, Mapping) else None
+        name = backbone.get("name") if isinstance(backbone, Mapping) else None
+        space = space_of(name) if isinstance(name, str) else None
+        section = values.get("space") or {} if space else None
+        return {**values, "space": {"name": space, **section}} if isinstance(section, Mapping) else values
 
     @model_validator(mode="after")
     def _check(self) -> Self:

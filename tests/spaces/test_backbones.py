@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError, CheckpointError, ConfigError, TailorNASError, UnknownNameError
-from tailornas.spaces import Backbone, BackboneConfig, CifarResNet, build_backbone, count, space_config
+from tailornas.spaces import Backbone, BackboneConfig, CifarResNet, build_backbone, count, space_config, space_of
 from tailornas.spaces.backbones import load_weights
 from tailornas.spaces.weights import read_weights
 
@@ -84,6 +84,28 @@ def test_an_architecture_of_a_users_own_space(tmp_path: Path) -> None:
     name = f"{tmp_path / 'own.py'}:Small"
     network = built(f'{name}:{{"op": "b"}}', classes=4, name=name, width=6)
     assert count(network, 8).params == 6 * 27 + 6 + 4 * 6 + 4
+
+
+def test_a_backbone_of_a_users_own_space_names_it(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    assert count(built(f'{tmp_path / "own.py"}:Small:{{"op": "b"}}', classes=4), 8).params > 0
+
+
+@pytest.mark.parametrize(
+    ("backbone", "space"),
+    [
+        ("nasbench201:|skip_connect~0|", "nasbench201"),
+        ('my space.py:Net:{"a": "b:c"}', "my space.py:Net"),
+        ("/a/b.py:Net2:{}", "/a/b.py:Net2"),
+        ("timm:resnet18", None),
+        ("resnet32", None),
+        ("resnet:", None),
+        ("my_space.py:Net", None),
+        ("runs/photos", None),
+    ],
+)
+def test_the_space_that_a_backbone_names(backbone: str, space: str | None) -> None:
+    assert space_of(backbone) == space
 
 
 @pytest.mark.parametrize(

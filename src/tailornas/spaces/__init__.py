@@ -1,6 +1,6 @@
 """Search spaces, the networks they contain, and what networks cost."""
 
-from tailornas.spaces.backbones import BackboneConfig, build_backbone
+from tailornas.spaces.backbones import BackboneConfig, build_backbone, space_of
 from tailornas.spaces.build import (
     DEFAULT_SPACE,
     SPACES,
@@ -100,4 +100,5 @@ __all__ = [
     "nearest_depth",
     "parameters",
     "space_config",
+    "space_of",
 ]

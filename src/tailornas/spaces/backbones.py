@@ -14,7 +14,7 @@ from tailornas.spaces.network import Backbone
 from tailornas.spaces.resnet import cifar_resnet
 from tailornas.spaces.weights import read_weights
 
-__all__ = ["BackboneConfig", "build_backbone", "load_weights"]
+__all__ = ["BackboneConfig", "build_backbone", "load_weights", "space_of"]
 
 KNOWN = ("resnet20", "resnet32", "resnet44", "resnet56", "timm:NAME", "SPACE:ARCHITECTURE", "the folder of a search")
 
@@ -57,6 +57,14 @@ def build_backbone(
     return network
 
 
+def space_of(backbone: str) -> str | None:
+    """The space of a backbone that is named ``SPACE:ARCHITECTURE``; None for one of another kind."""
+    if (own := re.match(r".+?\.py:\w+(?=:)", backbone)) is not None:  # FILE.py:Class:ARCHITECTURE
+        return own[0]
+    space, _, architecture = backbone.partition(":")
+    return space if space in SPACES and architecture else None
+
+
 def load_weights(network: Backbone, path: Path) -> None:
     """Puts the weights of a file into ``network``, in place; the head stays new where the file's does not fit.
 
@@ -92,18 +100,17 @@ def load_weights(network: Backbone, path: Path) -> None:
 def _new(
     config: BackboneConfig, space: SpaceConfig | None, image_size: int, classes: int, generator: torch.Generator
 ) -> Backbone:
-    if space is not None and config.name.startswith(f"{space.name}:"):  # a user's own is called FILE.py:Class
-        kind, rest = space.name, config.name.removeprefix(f"{space.name}:")
-    else:
-        kind, _, rest = config.name.partition(":")
+    kind, _, rest = config.name.partition(":")
     if config.weights == "online" and kind != "timm":
         raise ConfigError(f"only timm's models have weights online, not {config.name!r}: give a file")
-    if kind in SPACES or (space is not None and kind == space.name):
-        settings = space or space_config(kind, {})
-        if settings.name != kind:
-            raise ConfigError(f"the backbone is of the space {kind!r} but the section 'space' is of {settings.name!r}")
+    if (searched := space_of(config.name)) is not None:
+        settings = space or space_config(searched, {})
+        if settings.name != searched:
+            raise ConfigError(
+                f"the backbone is of the space {searched!r} but the section 'space' is of {settings.name!r}"
+            )
         built = build_space(settings, classes, generator, image_size)
-        return settings.network(built, built.from_text(rest), classes, generator)
+        return settings.network(built, built.from_text(config.name.removeprefix(f"{searched}:")), classes, generator)
     if space is not None:
         raise ConfigError(f"the backbone {config.name!r} is of no search space: leave the section 'space' out")
     if kind == "timm":
