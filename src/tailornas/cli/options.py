@@ -55,7 +55,8 @@ DataDir = Annotated[
     typer.Option(
         "--data-dir",
         metavar="DIR",
-        help="Folder of a named dataset's files, or that a list file's paths are relative to.",
+        help="Folder of a named dataset's files, or that a list file's paths are relative to. "
+        "Default: ~/.cache/tailornas, or the list's own folder.",
     ),
 ]
 ImbalanceFactor = Annotated[
@@ -104,8 +105,8 @@ Out = Annotated[
     typer.Option(
         "--out",
         metavar="DIR",
-        help="Run folder; what changed since an earlier start is replaced. Default: runs/ and the data's name, where "
-        "nothing is replaced.",
+        help="Run folder. If it holds a run, what your changes affect is computed again. Default: runs/NAME, where "
+        "other settings are refused.",
     ),
 ]
 Config = Annotated[

@@ -44,7 +44,7 @@ def run(
             "--source",
             metavar="NAME|PATH",
             help="Balanced images for the supernet, or the file of a published supernet of the space. "
-            "Default: images of the same dataset that the target leaves over.",
+            "Default: what the long-tailed version leaves out of the dataset, else the target's own images.",
         ),
     ] = None,
     time_limit: TimeLimit = None,
