@@ -2,16 +2,19 @@
 
 Each row is a ``tailornas train`` of its own, in a run folder of its own, on CIFAR-10-LT with imbalance factor 100; the
 split, the seed, the epochs and the rest of the recipe are the same. Methods of a second stage go on from the network
-that cross-entropy trained. Started again, it goes on where it ended: finished rows are only read.
+that another row trained, cross-entropy's but for one. Started again, it goes on where it ended: finished rows are only
+read.
 
     python -m benchmarks.long_tail_table --data-dir DIR --runs DIR --out docs/results/long-tail-table/table.json
 """
 
 import argparse
 import json
+import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -48,13 +51,21 @@ ROWS = {
     "ETF head": ("--loss=ce", "--head=etf"),
     "two branches (BBN)": ("--loss=ce", "--two-branch"),
 }
+SMOOTHING = (
+    "--set=train.second_stage.loss=label_aware_smoothing",
+    "--set=train.second_stage.loss_settings.head=0.3",
+    "--set=train.second_stage.loss_settings.tail=0.0",
+)
 SECOND_STAGES = {
-    "cRT": "crt",
-    "LWS": "lws",
-    "tau-normalised head": "tau_norm",
-    "nearest class mean": "ncm",
-    "logit adjustment after training": "logit_adjustment",
+    "cRT": (PLAIN, ("--second-stage=crt",)),
+    "LWS": (PLAIN, ("--second-stage=lws",)),
+    "tau-normalised head, tau 1": (PLAIN, ("--second-stage=tau_norm",)),
+    "nearest class mean": (PLAIN, ("--second-stage=ncm",)),
+    "logit adjustment after training": (PLAIN, ("--second-stage=logit_adjustment",)),
+    "mixup, cRT with label-aware smoothing": ("mixup", ("--second-stage=crt", *SMOOTHING)),
 }
+"""Row -> the row whose network it goes on from, and what it adds to that row's options."""
+
 MEASURES = ("balanced_accuracy", "balanced_se", "accuracy", "many", "medium", "worst_class", "ece")
 
 
@@ -75,16 +86,22 @@ def main() -> None:
         f"--seed={arguments.seed}",
     )
     options = {name: (*common, *own) for name, own in ROWS.items()}
-    options |= {name: (*options[PLAIN], f"--second-stage={stage}") for name, stage in SECOND_STAGES.items()}
+    options |= {name: (*options[first], *own) for name, (first, own) in SECOND_STAGES.items()}
     rows: dict[str, Any] = {}
     for number, (name, given) in enumerate(options.items(), start=1):
         print(f"== {number}/{len(options)} {name}", flush=True)
-        folder = arguments.runs / f"{number:02}"
+        folder = arguments.runs / slug(name)
         if name in SECOND_STAGES and not folder.exists():
-            shutil.copytree(arguments.runs / "01", folder)
+            shutil.copytree(arguments.runs / slug(SECOND_STAGES[name][0]), folder)
         train(folder, given, arguments.data_dir)
         rows[name] = {"command": " ".join(("tailornas train", *given)), **measured(folder)}
-        write({"machine": environment(), "rows": rows}, arguments.out)
+        recipe = {"backbone": arguments.backbone, "epochs": arguments.epochs, "seed": arguments.seed, "runs a row": 1}
+        write({"machine": environment(), **recipe, "rows": rows}, arguments.out)
+
+
+def slug(name: str) -> str:
+    """Of a row's own name, so that a row that is added later moves no other's folder."""
+    return "-".join(re.findall(r"[a-z0-9]+", name.lower()))
 
 
 def train(folder: Path, options: tuple[str, ...], data_dir: str) -> None:
@@ -98,7 +115,15 @@ def measured(folder: Path) -> dict[str, Any]:
     metrics = values["evaluate"]["train"]["metrics"]
     metrics |= {name: group["recall"] for name, group in metrics["groups"].items()}
     seconds = sum(values[name].get("seconds", 0.0) for name in ("train", "train-head") if name in values)
-    return {**{name: metrics[name] for name in MEASURES}, "seconds": round(seconds)}
+    epochs = values["train"]["epochs"]
+    settings = tomllib.loads((folder / "config.toml").read_text())["train"]["second_stage"]
+    second = settings["epochs"] if settings["name"] in ("crt", "lws") else 0
+    return {
+        **{name: metrics[name] for name in MEASURES},
+        "epochs": epochs,
+        "head_epochs": second,
+        "seconds": round(seconds),
+    }
 
 
 def write(result: dict[str, Any], out: Path) -> None:
@@ -106,13 +131,16 @@ def write(result: dict[str, Any], out: Path) -> None:
     out.parent.mkdir(parents=True, exist_ok=True)
     out.write_text(json.dumps(result, indent=2) + "\n")
     lines = [
-        "| method | balanced accuracy | many-shot | medium-shot | worst class | ECE |",
-        "|---|---|---|---|---|---|",
+        f"{result['backbone']}, seed {result['seed']}, one run a row; ± is over test images, not over seeds.",
+        "",
+        "| method | epochs | balanced accuracy | many-shot | medium-shot | worst class | ECE |",
+        "|---|---|---|---|---|---|---|",
     ]
     for name, row in sorted(result["rows"].items(), key=lambda item: -item[1]["balanced_accuracy"]):
         accuracy = f"{row['balanced_accuracy']:.1%} ± {100 * row['balanced_se']:.1f}"
         others = " | ".join(f"{row[key]:.1%}" for key in ("many", "medium", "worst_class", "ece"))
-        lines.append(f"| {name} | {accuracy} | {others} |")
+        epochs = f"{row['epochs']} + {row['head_epochs']} of the head" if row["head_epochs"] else str(row["epochs"])
+        lines.append(f"| {name} | {epochs} | {accuracy} | {others} |")
     out.with_suffix(".md").write_text("\n".join(lines) + "\n")
 
 

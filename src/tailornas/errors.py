@@ -65,4 +65,4 @@ class RunFolderError(TailorNASError):
 
 
 class DiskError(TailorNASError):
-    """A file could not be written: the disk is full or the folder is read-only."""
+    """A file could not be written (the disk is full, the folder is read-only), or not be read at this moment."""

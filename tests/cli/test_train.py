@@ -284,7 +284,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     ),
     "two branches and mixup": (
         lambda here: ["--loss=ce", "--two-branch", "--mix=mixup"],
-        r"two_branch has a schedule and a second sampler of its own: leave out mix, .*",
+        r"two_branch has a schedule and samplers of its own and got mix 'mixup': leave it out, .*",
     ),
     "two branches of a network without a last block": (
         lambda here: [f"--backbone=nasbench201:{CELL}", "--loss=ce", "--two-branch"],

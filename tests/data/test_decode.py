@@ -2,6 +2,7 @@ import io
 import struct
 import subprocess
 import sys
+import tracemalloc
 from pathlib import Path
 
 import numpy as np
@@ -91,6 +92,22 @@ def test_sixteen_bit_grey_is_scaled_not_clipped() -> None:
         image = stored(Image.fromarray(DEEP), form)
         assert image.mode == mode
         assert np.asarray(to_rgb(image)).transpose(2, 0, 1).tolist() == [SHALLOW] * 3
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16", "I;16B"])
+def test_every_sixteen_bit_grey_becomes_the_nearest(mode: str) -> None:
+    every = np.arange(65_536)
+    image = Image.frombytes(mode, (256, 256), every.astype({"I": "=i4", "I;16": "<u2", "I;16B": ">u2"}[mode]).tobytes())
+    assert np.array_equal(np.asarray(to_rgb(image))[:, :, 0].ravel(), np.rint(every / 257))
+
+
+def test_sixteen_bit_grey_takes_little_memory() -> None:
+    image = Image.new("I;16", (1000, 1000), 40_000)
+    tracemalloc.start()
+    to_rgb(image)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 1000 * 1000 * 12  # bytes, beside Pillow's own
 
 
 def test_sixteen_bit_big_endian_grey_is_scaled() -> None:

@@ -1,14 +1,14 @@
+import errno
 from pathlib import Path
 
-import numpy as np
 import pytest
 import torch
 from PIL import Image
 
 from tailornas.data import images as module
-from tailornas.data.images import MemoryImages, StreamedImages, decoded_bytes, load_images
-from tailornas.data.stored import ImageArrays, ImageFiles
-from tailornas.errors import DataError
+from tailornas.data.images import MemoryImages, StreamedImages, contents_identity, decoded_bytes, load_images
+from tailornas.data.stored import ImageFiles
+from tailornas.errors import DataError, DiskError
 
 
 @pytest.fixture
@@ -60,6 +60,8 @@ def damage(path: Path, how: str) -> None:
         path.write_bytes(b"")
     elif how == "missing":
         path.unlink()
+    elif how == "eps":
+        Image.new("RGB", (8, 8)).save(path, "EPS")
     elif how == "float":
         Image.new("F", (8, 8)).save(path, "TIFF")
 
@@ -69,8 +71,9 @@ def damage(path: Path, how: str) -> None:
     ("how", "reason"),
     [
         ("truncated", "truncated"),
-        ("text", "not an image format that Pillow reads"),
-        ("empty", "not an image format that Pillow reads"),
+        ("text", "its format is none of JPEG, PNG"),
+        ("empty", "its format is none of JPEG, PNG"),
+        ("eps", "its format is none of JPEG, PNG"),
         ("missing", "No such file"),
         ("float", "floating-point"),
     ],
@@ -86,12 +89,11 @@ def test_bad_images_are_left_out_and_listed(files: ImageFiles, stream: bool) -> 
     whole, *_ = load_images(files, 8, stream=False, skip_bad=False)
     for row, how in ((0, "text"), (70, "truncated"), (149, "missing")):
         damage(files.paths[row], how)
-    images, rows, _, skipped = load_images(files, 8, stream=stream, skip_bad=True)
+    images, rows, contents, skipped = load_images(files, 8, stream=stream, skip_bad=True)
     assert rows.tolist() == [row for row in range(150) if row not in (0, 70, 149)]
     assert skipped == tuple(str(files.paths[row]) for row in (0, 70, 149))
     assert torch.equal(images.take(rows), whole.take(rows))
-    again, *_ = load_images(files, 8, stream=stream, skip_bad=True)
-    assert again.identity() == images.identity()
+    assert torch.equal(load_images(files, 8, stream=not stream, skip_bad=True)[2], contents)
     if isinstance(images, MemoryImages):
         assert not images.take(torch.tensor([0, 70, 149])).any()
 
@@ -112,6 +114,25 @@ def test_running_out_of_memory_is_not_a_bad_image(files: ImageFiles, monkeypatch
         load_images(files, 8, stream=False, skip_bad=True)
 
 
+@pytest.mark.parametrize("skip_bad", [False, True])
+def test_an_error_of_the_disk_leaves_out_no_image(
+    files: ImageFiles, monkeypatch: pytest.MonkeyPatch, skip_bad: bool
+) -> None:
+    really_open = ImageFiles.open
+
+    def fail_once(self: ImageFiles, row: int) -> Image.Image:
+        if row == 70:
+            raise OSError(errno.EIO, "Input/output error")
+        return really_open(self, row)
+
+    monkeypatch.setattr(ImageFiles, "open", fail_once)
+    with pytest.raises(DiskError, match=r"^cannot read image .*070\.png now \(Input/output error\)") as caught:
+        load_images(files, 8, stream=True, skip_bad=skip_bad)
+    assert "skip" not in str(caught.value)
+    with pytest.raises(DiskError, match=r"070\.png"):
+        StreamedImages(files, 8).take(torch.tensor([0, 70]))
+
+
 def test_messages_are_one_line(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     def odd(image: Image.Image, size: int) -> None:
         raise ValueError("two\n  lines")
@@ -121,22 +142,18 @@ def test_messages_are_one_line(files: ImageFiles, monkeypatch: pytest.MonkeyPatc
         load_images(files, 8, stream=False, skip_bad=False)
 
 
-def test_identity_follows_the_pixels() -> None:
-    pixels = torch.zeros((2, 3, 4, 4), dtype=torch.uint8)
-    other = pixels.clone()
-    other[1, 2, 3, 3] = 1
-    assert MemoryImages(pixels).identity() == MemoryImages(pixels.clone()).identity()
-    assert MemoryImages(pixels).identity() != MemoryImages(other).identity()
-    assert MemoryImages(pixels).identity() != MemoryImages(pixels[:1]).identity()
-
-
-def test_identity_of_streamed_images_follows_size_and_files() -> None:
-    stored = ImageArrays(np.zeros((2, 4, 4), np.uint8), "a test")
-    assert StreamedImages(stored, 4).identity() != StreamedImages(stored, 8).identity()
-    assert (
-        StreamedImages(stored, 4).identity()
-        != StreamedImages(ImageArrays(np.ones((2, 4, 4), np.uint8), "a test"), 4).identity()
-    )
+def test_identity_follows_size_parts_and_every_image_in_order() -> None:
+    one, other = torch.tensor([1, 2]), torch.tensor([3])
+    different = [
+        contents_identity(8, [("train", one), ("test", other)]),
+        contents_identity(16, [("train", one), ("test", other)]),
+        contents_identity(8, [("train", one.flip(0)), ("test", other)]),
+        contents_identity(8, [("train", one), ("selection", other)]),
+        contents_identity(8, [("train", torch.tensor([1])), ("test", torch.tensor([2, 3]))]),
+        contents_identity(8, [("train", torch.tensor([1, 2, 3]))]),
+    ]
+    assert len(set(different)) == len(different)
+    assert contents_identity(8, [("train", one.clone()), ("test", other)]) == different[0]
 
 
 @pytest.mark.parametrize(

@@ -100,6 +100,41 @@ def test_the_test_list_beside_is_used(tmp_path: Path, name: str) -> None:
     assert source.test.labels.tolist() == [1]
 
 
+@pytest.mark.parametrize(
+    ("name", "val", "test"),
+    [
+        ("Train.txt", "Val.txt", "Test.txt"),
+        ("TRAIN.TXT", "val.txt", "Test.TXT"),
+        ("LT_train.txt", "lt_VAL.txt", "LT_Test.txt"),
+    ],
+)
+def test_lists_beside_differ_in_case(tmp_path: Path, name: str, val: str, test: str) -> None:
+    for number, file in enumerate((name, val, test)):
+        (tmp_path / file).write_text(f"{number}a.png 1\n{number}b.png 0\n")
+    source = read_list(tmp_path / name, None)
+    assert source.selection is not None
+    assert source.test is not None
+    assert paths(source.selection) == [tmp_path / "1a.png", tmp_path / "1b.png"]
+    assert paths(source.test) == [tmp_path / "2a.png", tmp_path / "2b.png"]
+
+
+def test_two_lists_of_one_part(tmp_path: Path) -> None:
+    for number, file in enumerate(("train.txt", "Test.txt", "test.txt")):
+        (tmp_path / file).write_text(f"{number}a.png 1\n{number}b.png 0\n")
+    if len(list(tmp_path.iterdir())) < 3:
+        pytest.skip("the file system takes both names for one")
+    with pytest.raises(DataError, match=r"train\.txt has Test\.txt and test\.txt beside it: expected one list to test"):
+        read_list(tmp_path / "train.txt", None)
+
+
+def test_a_list_without_the_word_has_none_beside(tmp_path: Path) -> None:
+    for name in ("all.txt", "ALL.txt", "val.txt", "test.txt"):
+        (tmp_path / name).write_text(f"{name}.png 1\nb.png 0\n")
+    source = read_list(tmp_path / "all.txt", None)
+    assert source.selection is None
+    assert source.test is None
+
+
 def test_class_names_beside(tmp_path: Path) -> None:
     (tmp_path / "classes.txt").write_text("black cat\n dog \n\n")
     (tmp_path / "train.txt").write_text("a.png 1\nb.png 0\n")

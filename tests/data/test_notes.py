@@ -29,3 +29,18 @@ def test_what_is_passed_over_or_in_two_parts_is_noted(tmp_path: Path) -> None:
         "1 test image is in the selection part, too: results on it are too good.",
         "2 test images are in the train part, too: results on them are too good.",
     )
+
+
+def test_images_that_are_not_trained_on_are_in_no_part(tmp_path: Path) -> None:
+    """Of 20 copies in the test part, a profile leaves those of 2 training images to fit to."""
+    lay(tmp_path / "train", {"ant": 21, "bee": 20}, 0)
+    lay(tmp_path / "test", {"ant": 3, "bee": 4}, 100)
+    for number in range(20):
+        shutil.copy(tmp_path / "train" / "bee" / f"{number}.png", tmp_path / "test" / "bee" / f"copy {number}.png")
+    whole = prepare(DataConfig(data=str(tmp_path)), 0)
+    assert whole.notes == ("20 test images are in the train part, too: results on them are too good.",)
+    tail = prepare(DataConfig(data=str(tmp_path), imbalance_factor=10), 0)
+    assert tail.fit.counts.counts == (21, 2)
+    # One of the two is in the selection split, which the final networks are fitted to as well.
+    assert tail.selection.counts.counts == (4, 1)
+    assert tail.notes == ("2 test images are in the train part, too: results on them are too good.",)

@@ -76,14 +76,6 @@ def test_shards_are_one_collection(tmp_path: Path, memory_cap: int) -> None:
     assert isinstance(source.train.images.buffer, bytes if memory_cap else mmap.mmap)
 
 
-def test_identity_follows_the_files(tmp_path: Path) -> None:
-    path = write(tmp_path / "a.parquet", [0, 1])
-    first = read_parquet([path], [], 2**20).train.images.identity()
-    assert read_parquet([path], [], 2**20).train.images.identity() == first
-    write(path, [0, 1, 1])
-    assert read_parquet([path], [], 2**20).train.images.identity() != first
-
-
 def test_one_file_is_described_by_its_path(tmp_path: Path) -> None:
     path = write(tmp_path / "a.parquet", [0, 1])
     assert read_parquet([path], [], 2**20).description == str(path)
@@ -121,6 +113,14 @@ def test_a_row_without_image_is_a_bad_image(tmp_path: Path) -> None:
     _, rows, _, skipped = load_images(images, 8, stream=False, skip_bad=True)
     assert rows.tolist() == [0, 3]
     assert skipped == (f"{path} row 1", f"{path} row 2")
+
+
+def test_formats_that_are_not_documented_are_not_tried(tmp_path: Path) -> None:
+    encoded = io.BytesIO()
+    Image.new("RGB", (4, 4)).save(encoded, "EPS")
+    path = write(tmp_path / "a.parquet", [0, 1], images=[png(5), encoded.getvalue()])
+    with pytest.raises(DataError, match=r"a\.parquet row 1 \(its format is none of JPEG, PNG, "):
+        load_images(read_parquet([path], [], 2**20).train.images, 8, stream=False, skip_bad=False)
 
 
 def test_a_null_image_is_a_bad_image(tmp_path: Path) -> None:

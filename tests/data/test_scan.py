@@ -1,3 +1,4 @@
+import errno
 import shutil
 from pathlib import Path
 
@@ -9,6 +10,7 @@ from PIL import Image
 from tailornas.data.images import load_images
 from tailornas.data.scan import scan
 from tailornas.data.stored import ImageArrays, ImageFiles
+from tailornas.errors import DiskError
 
 
 def noise(width: int, height: int, seed: int = 0) -> Image.Image:
@@ -56,7 +58,7 @@ def test_every_file_is_judged(files: ImageFiles) -> None:
     ]
     reasons = [problem.reason for problem in found.bad]
     assert reasons[1] == "0 bytes"
-    assert reasons[2] == "not an image format that Pillow reads"
+    assert reasons[2].startswith("its format is none of JPEG, PNG, ")
     assert "floating-point" in reasons[4]
     assert [problem.row for problem in found.animated] == [7, 8, 9, 10]
     assert "GIF of several frames" in found.animated[0].reason
@@ -113,6 +115,24 @@ def test_an_interruption_does_not_open_the_rest(monkeypatch: pytest.MonkeyPatch)
     with pytest.raises(KeyboardInterrupt):
         scan(images, interrupt)
     assert len(opened) < len(images)
+
+
+@pytest.mark.parametrize("opened", [1, 2])
+def test_an_error_of_the_disk_is_no_problem_of_an_image(
+    files: ImageFiles, monkeypatch: pytest.MonkeyPatch, opened: int
+) -> None:
+    """While it is decoded, or while its frames are counted."""
+    really_open, rows = ImageFiles.open, []
+
+    def fail(self: ImageFiles, row: int) -> Image.Image:
+        rows.append(row)
+        if rows.count(7) == opened:
+            raise OSError(errno.EMFILE, "Too many open files")
+        return really_open(self, row)
+
+    monkeypatch.setattr(ImageFiles, "open", fail)
+    with pytest.raises(DiskError, match=r"^cannot read image .*7\.gif now \(Too many open files\)"):
+        scan(files)
 
 
 def test_a_path_that_no_file_can_have_is_unreadable() -> None:

@@ -1,5 +1,7 @@
+import errno
 import io
 import json
+import os
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -79,7 +81,7 @@ def test_the_memory_cap_decides_about_streaming(folder: Path) -> None:
     assert isinstance(streamed.train.images, StreamedImages)
     rows = memory.train.rows
     assert torch.equal(memory.train.images.take(rows), streamed.train.images.take(rows))
-    assert memory.identity != streamed.identity
+    assert memory.identity == streamed.identity
 
 
 def test_the_memory_cap_counts_train_and_test(folder: Path) -> None:
@@ -128,11 +130,21 @@ def test_a_test_part_of_bad_images_alone(folder: Path, tmp_path: Path) -> None:
         load(tmp_path / "train.txt", data_dir=folder, skip_bad=True)
 
 
-def test_identity_follows_the_images(folder: Path) -> None:
-    first = load(folder).identity
-    assert load(folder).identity == first
-    Image.new("RGB", (40, 50), "blue").save(folder / "cat" / "0.png")
-    assert load(folder).identity != first
+@pytest.mark.parametrize("memory_cap", [2**30, 0])
+def test_identity_follows_the_images_and_not_their_files(folder: Path, memory_cap: int) -> None:
+    first = load(folder, memory_cap=memory_cap).identity
+    copy = folder.rename(folder.with_name("copy"))
+    for path in copy.glob("*/*.png"):
+        os.utime(path, (1, 1))
+    with Image.open(copy / "cat" / "0.png") as image:
+        image.save(copy / "cat" / "0.png", compress_level=0)
+    assert load(copy, memory_cap=memory_cap).identity == first
+    status = (copy / "cat" / "0.png").stat()
+    Image.new("RGB", (40, 50), (0, 6, 1)).save(copy / "cat" / "0.png", compress_level=0)
+    os.utime(copy / "cat" / "0.png", ns=(status.st_atime_ns, status.st_mtime_ns))
+    assert (copy / "cat" / "0.png").stat().st_size == status.st_size
+    assert load(copy, memory_cap=memory_cap).identity != first
+    assert load(copy, memory_cap=memory_cap, image_size=16).identity not in (first, load(copy).identity)
 
 
 def test_an_unknown_name_lists_the_known() -> None:
@@ -163,6 +175,42 @@ def test_a_data_folder_that_is_not_there_is_an_error_and_is_not_made(
 def test_a_missing_path(path: str) -> None:
     with pytest.raises(DataError, match="no such file or folder: missing"):
         load(path)
+
+
+@pytest.mark.parametrize("name", ["a" * 300, "b" * 300 + ".txt"])
+def test_a_path_that_is_too_long(tmp_path: Path, name: str) -> None:
+    # Python 3.14 answers that no such file is there.
+    with pytest.raises(
+        DataError, match=rf"{name} cannot be read \(.*File name too long|no such file or folder: .*{name}"
+    ):
+        load(tmp_path / name)
+
+
+def refuse(path: Path) -> None:
+    raise PermissionError(errno.EACCES, "Permission denied", str(path))
+
+
+@pytest.mark.parametrize("asked", ["is_file", "is_dir", "exists"])
+def test_a_place_that_may_not_be_looked_into(
+    folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str
+) -> None:
+    monkeypatch.setattr(Path, asked, refuse)
+    with pytest.raises(DataError, match=r"cannot be .*Permission denied: .*: expected"):
+        load(folder)
+    (tmp_path / "train.txt").write_text("cat/0.png 0\ndog/0.png 1\n")
+    if asked != "exists":
+        with pytest.raises(DataError, match=r"cannot be read \(.*Permission denied: .*\): expected .* its permissions"):
+            load(tmp_path / "train.txt", data_dir=folder)
+
+
+def test_a_benchmarks_file_that_cannot_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "cifar-10-batches-bin").mkdir()
+    (tmp_path / "cifar-10-batches-bin" / "test_batch.bin").touch()
+    monkeypatch.setattr(Path, "read_bytes", refuse)
+    with pytest.raises(
+        DataError, match=r"^cifar10 cannot be read \(.*Permission denied: .*test_batch\.bin'\): expected"
+    ):
+        load("cifar10", data_dir=tmp_path)
 
 
 def test_a_name_wins_over_a_path(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -9,6 +9,7 @@ from PIL import Image
 from pydantic import ValidationError
 
 from tailornas.data.images import MemoryImages, StreamedImages
+from tailornas.data.sources import PartName
 from tailornas.data.splits import DataConfig, Dataset, pixel_statistics, prepare
 from tailornas.errors import ConfigError, DataError
 from tailornas.types import SelectionSplit, Split, TestSplit, TrainSplit
@@ -154,6 +155,7 @@ def test_streamed_images_give_the_same_dataset(folder: Path) -> None:
     assert isinstance(memory.train.images, MemoryImages)
     assert isinstance(streamed.train.images, StreamedImages)
     assert memory.values() == streamed.values()
+    assert memory.fingerprint == streamed.fingerprint
 
 
 def test_skipped_images_are_reported(folder: Path) -> None:
@@ -327,8 +329,9 @@ def test_the_supernets_images_hold_no_copy_of_a_selection_part_of_the_sources_ow
         (tmp_path / f"{name}.txt").write_text("\n".join(lines))
     for seed in range(4):
         dataset = prepare(DataConfig(data=str(tmp_path / "train.txt"), imbalance_factor=10), seed)
-        judged = {"val": dataset.selection, "test": dataset.test}[part]
-        copies = set(dataset.contents["selection" if part == "val" else part][judged.rows].tolist())
+        kind: PartName = "selection" if part == "val" else "test"
+        judged = {"selection": dataset.selection, "test": dataset.test}[kind]
+        copies = set(dataset.contents[kind][judged.rows].tolist())
         assert len(copies & set(dataset.contents["train"].tolist())) == 12
         assert len(dataset.leftover) > 4
         assert not copies & contents_of(dataset, dataset.leftover)

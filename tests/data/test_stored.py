@@ -1,23 +1,24 @@
+import errno
 import os
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 
 from tailornas.data.stored import (
     ImageArrays,
     ImageFiles,
     StoredSource,
     StoredSplit,
+    check_disk,
     default_size,
-    files_identity,
     inside,
     numbered_classes,
     shorter_sides,
 )
-from tailornas.errors import DataError
+from tailornas.errors import DataError, DiskError
 
 
 def grey(*shape: int) -> ImageArrays:
@@ -47,35 +48,29 @@ def test_arrays_open_as_images() -> None:
         assert image.size == (5, 4)
         assert np.array_equal(np.asarray(image), pixels[1])
     assert images.name(1) == "1 of a test"
-    assert images.identity() != ImageArrays(pixels + 1, "a test").identity()
-    assert images.identity() == ImageArrays(pixels.copy(), "another").identity()
 
 
-def test_identity_of_files_follows_their_places_below_what_they_share(tmp_path: Path) -> None:
-    for name in ("cat", "dog"):
-        (tmp_path / "pets" / name).mkdir(parents=True)
-        (tmp_path / "pets" / name / "1.png").write_bytes(b"12")
-        os.utime(tmp_path / "pets" / name / "1.png", (1, 1))
-    paths = [tmp_path / "pets" / name / "1.png" for name in ("cat", "dog")]
-    first = files_identity(paths)
-    assert files_identity(paths[::-1]) != first
-    (tmp_path / "pets").rename(tmp_path / "moved")
-    assert files_identity([tmp_path / "moved" / name / "1.png" for name in ("cat", "dog")]) == first
-    assert files_identity([Path("caf\udce9.png")]) != files_identity([Path("caf\udce8.png")])
+@pytest.mark.parametrize("number", [errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EMFILE, errno.ENOTCONN])
+def test_an_error_of_the_disk_is_none_of_the_image(number: int) -> None:
+    with pytest.raises(
+        DiskError, match=r"^cannot read image a\.png now \(.*\), good or not: check the disk, the network"
+    ):
+        check_disk(OSError(number, os.strerror(number)), "a.png")
 
 
-def test_identity_of_files_follows_name_size_and_time(tmp_path: Path) -> None:
-    path = tmp_path / "a.png"
-    path.write_bytes(b"1234")
-    os.utime(path, (1, 1))
-    first = files_identity([path])
-    assert files_identity([path]) == first
-    os.utime(path, (2, 2))
-    assert files_identity([path]) != first
-    path.write_bytes(b"12345")
-    os.utime(path, (1, 1))
-    assert files_identity([path]) != first
-    assert files_identity([path, tmp_path / "missing"]) != files_identity([tmp_path / "missing", path])
+@pytest.mark.parametrize(
+    "problem",
+    [
+        FileNotFoundError(errno.ENOENT, "No such file or directory"),
+        PermissionError(errno.EACCES, "Permission denied"),
+        OSError(errno.EINVAL, "Invalid argument"),
+        OSError("image file is truncated (5 bytes not processed)"),
+        OSError(-2),
+        ValueError("embedded null byte"),
+    ],
+)
+def test_an_error_of_the_image_is_none_of_the_disk(problem: Exception) -> None:
+    check_disk(problem, "a.png")
 
 
 @pytest.mark.parametrize(
@@ -109,6 +104,22 @@ def test_shorter_sides_pass_over_broken_files(tmp_path: Path) -> None:
     assert shorter_sides(ImageFiles([bad, good])) == [7]
     with pytest.raises(DataError, match=r"none of the 1 images looked at can be read, .*bad\.png for one"):
         shorter_sides(ImageFiles([bad]))
+
+
+def test_shorter_sides_need_the_disk(monkeypatch: pytest.MonkeyPatch) -> None:
+    def stale(images: ImageArrays, row: int) -> None:
+        raise OSError(errno.ESTALE, "Stale file handle")
+
+    monkeypatch.setattr(ImageArrays, "open", stale)
+    with pytest.raises(DiskError, match="Stale file handle"):
+        shorter_sides(grey(5, 20, 30))
+
+
+def test_an_eps_by_the_name_of_another_format_is_not_opened(tmp_path: Path) -> None:
+    """Its pixels would come from Ghostscript, which runs it as a program."""
+    Image.new("RGB", (4, 4)).save(tmp_path / "x.jpg", "EPS")
+    with pytest.raises(UnidentifiedImageError):
+        ImageFiles([tmp_path / "x.jpg"]).open(0)
 
 
 def test_numbered_classes() -> None:

@@ -2,9 +2,10 @@ import math
 
 import pytest
 import torch
+from torch import nn
 
 from tailornas.errors import ConfigError
-from tailornas.losses import build_loss, effective_number, sigmoid_focal_loss
+from tailornas.losses import LOSSES, build_loss, effective_number, sigmoid_focal_loss
 from tailornas.types import ClassCounts
 
 TARGET_0 = torch.tensor([0])
@@ -18,6 +19,17 @@ def test_class_balanced_focal() -> None:
     # beta 1/2, counts 1 and 2: weights 1.2 and 0.8 (see test_reweight).
     loss = build_loss("class_balanced_focal", ClassCounts((1, 2)), beta=0.5, gamma=2)
     assert float(loss(logits, TARGET_0)) == pytest.approx(1.2 * expected)
+
+
+def test_a_new_head_begins_with_the_probability_of_an_even_share() -> None:
+    head = nn.Linear(3, 5)
+    weight = head.weight.detach().clone()
+    LOSSES["class_balanced_focal"].begin(head)
+    assert torch.equal(head.weight, weight)
+    torch.testing.assert_close(head.bias.sigmoid(), torch.full((5,), 0.2))
+    LOSSES["class_balanced_focal"].begin(nn.Linear(3, 5, bias=False))  # which has nothing to set
+    LOSSES["cross_entropy"].begin(head)
+    torch.testing.assert_close(head.bias.sigmoid(), torch.full((5,), 0.2))
 
 
 def test_probabilities_are_the_sigmoids_divided_by_their_sum() -> None:

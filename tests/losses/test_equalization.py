@@ -74,5 +74,6 @@ def test_equalization_that_could_not_matter_is_refused(
 
 
 def test_equalization_needs_a_generator() -> None:
-    with pytest.raises(ConfigError, match=r"'seql' .* expected a torch.Generator, got None"):
-        build_loss("seql", ClassCounts((2, 1)))
+    loss = build_loss("seql", ClassCounts((9, 1)))
+    with pytest.raises(ConfigError, match=r"'seql' .* expected loss.generator to be set, got None"):
+        loss(torch.zeros(1, 2), torch.tensor([0]))

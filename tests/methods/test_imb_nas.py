@@ -169,7 +169,7 @@ def test_settings_of_the_supernets_stages_are_checked_before_anything_is_compute
         "build_space": lambda classes, rng: build_space(elastic, classes, rng),
         "build_network": elastic.network,
     }
-    with pytest.raises(ConfigError, match="LDAM needs a cosine head, which cannot follow features"):
+    with pytest.raises(ConfigError, match="the head 'cosine' cannot follow features whose number"):
         imb_nas(context_of(target, run, **built, **with_settings(stage, loss="ldam", class_weights=None)))
     assert run.inputs == {}
 

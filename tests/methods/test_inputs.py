@@ -84,7 +84,16 @@ OPTIMIZER: dict[str, tuple[Any, ...]] = {
 OBJECTIVE: dict[str, tuple[Any, ...]] = {
     "loss": ("focal",),
     "loss_settings": ({"gamma": 3}, {"loss": "focal"}),
-    "sampler": ("class_balanced", {"sampler": "instance"}),
+    "class_weights": ("inverse",),
+    "schedule": ({"name": "drs", "start": 0}, {"sampler": "instance"}),
+    "sampler": ("square_root", {"sampler": "instance"}),
+    "head": ("scaled_cosine", {"loss": "ce"}),
+}
+MIX: dict[str, tuple[Any, ...]] = {
+    "name": ("mixup",),
+    "alpha": (0.5, {"name": "remix"}),
+    "kappa": (30, {"name": "remix"}),
+    "tau": (0.9, {"name": "remix"}),
 }
 
 
@@ -120,13 +129,11 @@ KEYS: dict[str, tuple[Any, ...]] = {
     **section("limits", {"search"}, {"macs": ("2.5M",), "params": ("100k",)}),
     "limits.latency_ms": (1.0, {"limits", "search", "plan-baseline"}),
     **section("augment", EVERYTHING, {"crop": (False,), "flip": (True,), "policy": ("autoaugment",), "cutout": (2,)}),
-    **section("pretrain", SUPERNET, {"epochs": (2,), "batch_size": (64,), "class_weights": ("inverse",), **OBJECTIVE}),
+    **section("pretrain", SUPERNET, {"epochs": (2,), "batch_size": (64,), **OBJECTIVE}),
     **section("pretrain.optimizer", SUPERNET, OPTIMIZER),
-    **section(
-        "adapt",
-        SUPERNET - {"pretrain"},
-        {"epochs": (2,), "batch_size": (64,), "class_weights": ("none",), **OBJECTIVE},
-    ),
+    **section("pretrain.mix", SUPERNET, MIX),
+    **section("adapt", SUPERNET - {"pretrain"}, {"epochs": (2,), "batch_size": (64,), **OBJECTIVE}),
+    **section("adapt.mix", SUPERNET - {"pretrain"}, MIX),
     **section("adapt.optimizer", SUPERNET - {"pretrain"}, OPTIMIZER),
     **section(
         "search",
@@ -139,26 +146,15 @@ KEYS: dict[str, tuple[Any, ...]] = {
         {
             "epochs": (2,),
             "batch_size": (64,),
-            "class_weights": ("inverse",),
-            "schedule": ({"name": "drs", "start": 0},),
-            "head": ("etf", {"loss": "ce"}),
             "drop_path": (0.1,),
             "auxiliary": (0.1,),
             **OBJECTIVE,
         },
     ),
-    **section(
-        "train.mix",
-        FINAL,
-        {
-            "name": ("mixup",),
-            "alpha": (0.5, {"name": "remix"}),
-            "kappa": (30, {"name": "remix"}),
-            "tau": (0.9, {"name": "remix"}),
-        },
-    ),
+    **section("train.mix", FINAL, MIX),
     **section("train.optimizer", FINAL, OPTIMIZER),
     **section("train.second_stage", HEADS, {"epochs": (2,), **OBJECTIVE}),
+    **section("train.second_stage.mix", HEADS, MIX),
     "train.second_stage.name": ("lws", HEADS, {"train.loss": "ce"}),
     "train.second_stage.tau": (0.5, HEADS, {"train.loss": "ce", "train.second_stage.name": "tau_norm"}),
     **section("train.second_stage.optimizer", HEADS, OPTIMIZER),

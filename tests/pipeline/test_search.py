@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from dataclasses import replace
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -16,11 +17,11 @@ from PIL import Image
 
 from support.processes import Commands, results_of, values, written_at
 from tailornas.config import RunConfig, SourceConfig, read_config, to_toml
-from tailornas.data import DataConfig, prepare
+from tailornas.data import DataConfig, Dataset, prepare
 from tailornas.errors import ConfigError
 from tailornas.methods import choose_source, imb_nas
 from tailornas.pipeline import search as module
-from tailornas.runs import RunFolder, make_console
+from tailornas.runs import PlainConsole, RunFolder, make_console
 from tailornas.runs.files import read_tensors
 from tailornas.seeding import generator
 from tailornas.spaces import build_space
@@ -85,6 +86,28 @@ def test_images_that_judge_the_target_are_left_out_of_a_named_source(tmp_path: P
     assert not judged & {*named.contents["train"][named.fit.rows].tolist()}
 
 
+def test_of_many_names_the_first_are_told(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    target = prepare(DataConfig(), 0)
+    chosen = target.selection
+    kept = chosen.labels >= 7
+    target = replace(
+        target,
+        selection=replace(chosen, rows=chosen.rows[kept], labels=chosen.labels[kept]),
+        skipped=tuple(f"{number}.png" for number in range(5000)),
+    )
+    monkeypatch.setattr(Dataset, "imbalance_factor", 1000.0)
+    out = StringIO()
+    console = PlainConsole({}, out)
+    with RunFolder.open(tmp_path, "", console) as folder:
+        module._introduce(console, folder, target, choose_source(target, None))
+    assert folder.notes[1:3] == [
+        f"Classes without a selection image, which no choice can heed: {', '.join(target.classes[:5])} and 2 more.",
+        "Images left out because they cannot be read: 0.png, 1.png, 2.png, 3.png, 4.png and 4,995 more.",
+    ]
+    assert "imbalance factor 1,000.\n" in out.getvalue()
+    assert module._first(target.classes[:5]) == ", ".join(target.classes[:5])
+
+
 def test_a_run_leaves_these_files(whole: Path) -> None:
     found = {str(path.relative_to(whole / "run")) for path in (whole / "run").rglob("*") if path.is_file()}
     trained = {"pretrain", "adapt", "train", "baseline"}
@@ -119,6 +142,17 @@ def test_the_report_shows_the_run(whole: Path) -> None:
         assert f"{evaluated[name]['metrics']['balanced_accuracy']:.1%}" in page
     assert "ResNet-8" in page
     assert shlex.join(["tailornas", *RUN, "--quiet"]) in page
+
+
+def test_the_report_names_the_machine_that_computed(whole: Path, tmp_path: Path) -> None:
+    shutil.copytree(whole / "run", tmp_path / "run")
+    (tmp_path / "run/environment.json").write_text('{"processor": "of a server"}')
+    config = read_config(RunConfig, whole / "run" / "config.toml")
+    target = prepare(config.data, config.seed)
+    space = build_space(config.space, 10, torch.Generator())
+    with RunFolder.open(tmp_path / "run", to_toml(config), QUIET) as folder:
+        report = module._report(config, folder, target, choose_source(target, None), space, "")
+    assert report.environment == {"processor": "of a server"}
 
 
 def test_a_published_supernet_has_no_training_in_the_report(whole: Path, tmp_path: Path) -> None:

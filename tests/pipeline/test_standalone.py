@@ -138,6 +138,20 @@ def test_a_second_start_computes_nothing_and_says_the_same(whole: Path, commands
     assert (whole / "stdout").read_text() == output
 
 
+def test_a_page_that_is_made_elsewhere_names_the_machine_that_computed_and_no_time_that_is_lost(
+    whole: Path, commands: Commands, tmp_path: Path
+) -> None:
+    shutil.copytree(whole / "run", tmp_path / "run")
+    (tmp_path / "run/environment.json").write_text('{"processor": "of a server"}')
+    (tmp_path / "run/run.json").unlink()
+    commands.run(tmp_path, *RUN)
+    page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
+    assert "<dt>processor</dt><dd>of a server</dd>" in page
+    assert "<dt>torch</dt>" not in page
+    assert '<tr><th scope="row">Time</th><td>\N{EN DASH}</td></tr>' in page
+    assert "<h3>Stages</h3>" not in page
+
+
 def test_another_second_stage_goes_on_from_the_same_training(whole: Path, commands: Commands, tmp_path: Path) -> None:
     shutil.copytree(whole / "run", tmp_path / "run")
     before = (tmp_path / "run/stages/train/result.json").stat().st_mtime_ns

@@ -89,6 +89,13 @@ def test_images_of_one_size_need_no_histogram() -> None:
     assert "Equal images" not in rest
 
 
+def test_an_imbalance_of_thousands_is_written_out() -> None:
+    found = inspect(arrays([9, 5]), DataConfig(data="pets", profile="as-is"), seed=0)
+    rest = without_code(render_data(found, {**data_values(found, "pets"), "imbalance_factor": 12345.6}))
+    assert "the largest class has 12,346 times as many" in rest
+    assert "<dt>Imbalance factor</dt><dd>12,346</dd>" in rest
+
+
 def test_small_images_are_not_enlarged_and_large_ones_are_small() -> None:
     small = thumbnails(without_code(page_of(arrays([20, 3]))))
     assert [(image.size, image.format) for image in small] == [((8, 8), "PNG")] * (8 + 3)

@@ -1,6 +1,6 @@
 import pytest
 
-from tailornas.report.formats import count, duration, milliseconds, percent, points, relative, with_error
+from tailornas.report.formats import count, duration, milliseconds, percent, points, ratio, relative, with_error
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,18 @@ def test_counts_have_three_digits_and_a_unit(number: float, text: str) -> None:
 )
 def test_durations_have_two_units(seconds: float, text: str) -> None:
     assert duration(seconds) == text.replace(" ", "\N{NO-BREAK SPACE}")
+
+
+def test_a_time_that_is_not_known_is_a_dash() -> None:
+    assert duration(None) == "\N{EN DASH}"
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [(1.0, "1"), (1.5, "1.5"), (12.346, "12.35"), (999.94, "999.9"), (999.96, "1,000"), (12345.6, "12,346")],
+)
+def test_ratios_have_four_digits_and_no_exponent(value: float, text: str) -> None:
+    assert ratio(value) == text
 
 
 def test_rates_and_differences() -> None:

@@ -166,8 +166,14 @@ def test_planned_and_real_times_stand_side_by_side() -> None:
     assert [tuple(cell.replace("\N{NO-BREAK SPACE}", " ") for cell in row) for row in rows] == [
         ("data", "", "", "1.0 s"),
         ("train", "1 epoch at 2,140 images/s", "1 min 00 s", "1 min 01 s"),
-        ("search", "1,200 candidates at 10 images/s", "5.0 s", ""),
+        ("search", "1,200 candidates at 10 images/s", "5.0 s", "\N{EN DASH}"),
     ]
+
+
+def test_an_imbalance_of_thousands_is_written_out(reports: MakeReport) -> None:
+    report = reports(["a", "b"])
+    report.data["imbalance_factor"] = 12345.6
+    assert "imbalance factor 12,346<" in without_plotly(render(report))
 
 
 def test_limits_are_put_in_words() -> None:

@@ -88,6 +88,12 @@ def test_a_thousand_classes_share_a_hundred_rows(reports: MakeReport) -> None:
     assert heatmap.texttemplate is None
 
 
+def test_thousands_of_classes_have_round_ticks(reports: MakeReport) -> None:
+    metrics = reports(["a", "b"]).found["metrics"]
+    metrics["per_class"] = [metrics["per_class"][0]] * 8142
+    assert list(confusion_matrix(metrics).layout.yaxis.ticktext) == ["1", "2,000", "4,000", "6,000", "8,000"]
+
+
 def test_the_most_frequent_confusions_where_cells_carry_no_numbers(reports: MakeReport) -> None:
     metrics = reports(classes=13).found["metrics"]
     names = [entry["name"] for entry in metrics["per_class"]]

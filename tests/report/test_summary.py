@@ -53,6 +53,12 @@ def test_networks_that_were_not_trained_alike_are_said_to_be(reports: MakeReport
     found["epochs"], baseline["epochs"] = 16, 14
     sentence = verdict(found, baseline).sentence
     assert sentence.endswith("are not included); they were trained 16 and 14 epochs, so not alike.")
+    found["metrics"]["balanced_accuracy"] = 0.60
+    noise = verdict(found, baseline)
+    assert noise.outcome == "noise"
+    assert noise.sentence.endswith(
+        "are not included), so it is within the noise; they were trained 16 and 14 epochs, so not alike."
+    )
 
 
 @pytest.mark.parametrize("difference", [0.0, 0.0099, -0.0099])
@@ -131,6 +137,14 @@ def test_the_epochs_of_a_second_stage_are_told_apart(reports: MakeReport) -> Non
     found = reports(["a", "b"]).found
     found["head_epochs"] = 10
     assert rows_of(found, {**found, "head_epochs": 0})["Epochs"] == Row("Epochs", "60, then 10 of the head", "60")
+
+
+def test_a_time_that_is_not_known_is_not_compared(reports: MakeReport) -> None:
+    found = reports(["a", "b"]).found
+    baseline: Network = {**found, "seconds": 60.0}
+    found["seconds"] = None
+    row = rows_of(found, baseline)["Time"]
+    assert row == Row("Time", "\N{EN DASH}", "1\N{NO-BREAK SPACE}min\N{NO-BREAK SPACE}00\N{NO-BREAK SPACE}s")
 
 
 def test_the_summary_leaves_out_what_was_not_measured(reports: MakeReport) -> None:

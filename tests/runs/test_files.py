@@ -1,6 +1,9 @@
 import errno
 import json
 import os
+import stat
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +23,7 @@ from tailornas.runs.files import (
     read_toml,
     remove_folder,
     sweep,
+    sync,
     to_json,
     truncate,
     write_bytes,
@@ -87,6 +91,32 @@ def test_an_interrupted_write_keeps_the_old_file(tmp_path: Path, monkeypatch: py
         write_text(path, "new")
     assert path.read_text() == "old"
     assert names(tmp_path) == ["result.json"]
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOTSUP, errno.EBADF, errno.EIO])
+def test_a_folder_need_not_be_synchronised_but_a_file_must(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    really_sync = os.fsync
+
+    def refuse(descriptor: int, *, kind: Callable[[int], bool]) -> None:
+        if kind(os.fstat(descriptor).st_mode):
+            raise OSError(number, os.strerror(number))
+        really_sync(descriptor)
+
+    monkeypatch.setattr(os, "fsync", partial(refuse, kind=stat.S_ISDIR))
+    if number == errno.EIO:
+        with pytest.raises(DiskError, match="Input/output error"):
+            write_text(tmp_path / "note.txt", "text")
+    else:
+        write_text(tmp_path / "note.txt", "text")
+    assert names(tmp_path) == ["note.txt"]
+    monkeypatch.setattr(os, "fsync", partial(refuse, kind=stat.S_ISREG))
+    with pytest.raises(DiskError):
+        write_text(tmp_path / "other.txt", "text")
+    with pytest.raises(OSError, match=os.strerror(number)):
+        sync(tmp_path / "note.txt")
+    assert names(tmp_path) == ["note.txt"]
 
 
 def test_tensors_of_every_kind_come_back_with_their_bits(tmp_path: Path) -> None:

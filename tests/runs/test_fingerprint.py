@@ -32,8 +32,8 @@ def test_different_inputs_have_different_fingerprints(one: dict[str, Any], other
 
 
 def test_the_fingerprint_by_hand() -> None:
-    # printf '{"inputs":{"a":[1,2.5],"b":"x"},"name":"train","results":4}' | sha256sum
-    expected = "6ab7e8fe14a44a15fc3f3b5567ad3fd79f7ccb0cca2a8682ef29e13449dc0819"
+    # printf '{"inputs":{"a":[1,2.5],"b":"x"},"name":"train","results":5}' | sha256sum
+    expected = "dda36340c715201fc04f3e1b60d7dc42625e247bbd809afc3da109eec3b8735a"
     assert fingerprint("train", {"b": "x", "a": (1, 2.5)}) == expected
 
 

@@ -263,6 +263,22 @@ def test_a_damaged_record_can_be_deleted_and_the_results_stay(tmp_path: Path) ->
     (tmp_path / "run.json").unlink()
     with open_run(tmp_path) as run:
         assert run.stage("train", {}, never).values == {"n": 1}
+        run.stage("evaluate", {}, gives({}))
+        assert list(run.seconds) == ["evaluate"]  # how long the other took is lost
+
+
+def test_the_environment_is_that_of_the_start_that_computed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for processor in ("a server's", "a laptop's"):
+        monkeypatch.setattr("tailornas.runs.folder.environment", lambda name=processor: {"processor": name})
+        with open_run(tmp_path) as run:
+            run.stage("train", {}, gives({}))
+            assert run.environment == {"processor": "a server's"}
+    (tmp_path / "environment.json").write_text("{")
+    with open_run(tmp_path) as run, pytest.raises(RunFolderError, match=r"environment\.json .*: delete it: only what"):
+        _ = run.environment
+    (tmp_path / "environment.json").unlink()
+    with open_run(tmp_path) as run:
+        assert run.environment == {}
 
 
 def test_where_nothing_may_be_replaced_a_checkpoint_stays_as_well(tmp_path: Path) -> None:

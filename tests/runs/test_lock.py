@@ -4,6 +4,7 @@ import os
 import platform
 import signal
 import threading
+from io import FileIO
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,30 @@ def test_a_file_system_without_locks_is_named_as_the_cause(
         DiskError, match=r"^cannot lock .*/\.lock: .*: expected a file system with locks; choose another"
     ):
         locked(tmp_path / ".lock").__enter__()
+
+
+@pytest.mark.parametrize("made_anew", [False, True])
+def test_a_lock_file_that_is_deleted_before_it_is_locked_locks_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, made_anew: bool
+) -> None:
+    """A start that is refused deletes the file that another start, this one, has just opened."""
+    path, really_lock = tmp_path / ".lock", fcntl.flock
+    orphans: list[int] = []
+
+    def delete_and_lock(file: FileIO, operation: int) -> None:
+        if not orphans:
+            orphans.append(os.fstat(file.fileno()).st_ino)
+            path.unlink()
+            if made_anew:
+                path.touch()
+        really_lock(file, operation)
+
+    monkeypatch.setattr(fcntl, "flock", delete_and_lock)
+    with locked(path):
+        assert path.read_text() == f"{os.getpid()}@{platform.node()}\n"
+        with pytest.raises(RunFolderError, match="is in use by process"):
+            locked(path).__enter__()
+    assert len(orphans) == 1
 
 
 def test_the_lock_is_free_after_an_error(tmp_path: Path) -> None:

@@ -11,9 +11,10 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tailornas.data import SAMPLERS, AugmentConfig, Batches, DataConfig, Dataset, ordered, prepare
+from tailornas.data import AugmentConfig, Batches, DataConfig, Dataset, ordered, prepare
 from tailornas.errors import ConfigError, DataError, TailorNASError
 from tailornas.heads import CosineHead, LWSHead
+from tailornas.losses import MixConfig
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, CifarResNet, cifar_resnet
 from tailornas.stages import Detached, Stage
@@ -21,6 +22,7 @@ from tailornas.training import (
     DeviceConfig,
     SecondStageConfig,
     TrainConfig,
+    epoch_sampler,
     make_fabric,
     predict,
     replace_head,
@@ -171,6 +173,7 @@ def test_a_new_head_comes_from_the_seed_and_belongs_to_its_loss() -> None:
     assert torch.equal(first.weight, again.get_parameter("weight"))
     assert not torch.equal(first.weight, other.get_parameter("weight"))
     assert not torch.equal(first.weight, Colours().head.get_parameter("weight"))
+    assert isinstance(replaced(name="crt", head="scaled_cosine").head, CosineHead)
     cosine = replaced(name="crt", loss="ldam").head
     assert isinstance(cosine, CosineHead)
     assert cosine.scale == 1.0
@@ -191,7 +194,7 @@ def network_for(digits: Dataset) -> CifarResNet:
 
 
 def fitted(digits: Dataset, network: Backbone, settings: SecondStageConfig, stage: Stage | None = None) -> Backbone:
-    sampler, device = SAMPLERS[settings.sampler], FABRIC.device
+    sampler, device = epoch_sampler(settings), FABRIC.device
     augment = AugmentConfig(flip=False)
     batches = Batches(digits.train, 64, digits.normalization, augment, sampler, 0, "train-head", device)
     counts = digits.train.counts
@@ -206,6 +209,8 @@ def fitted(digits: Dataset, network: Backbone, settings: SecondStageConfig, stag
         SecondStageConfig(name="crt", epochs=2),
         SecondStageConfig(name="lws", epochs=2),
         SecondStageConfig(name="crt", epochs=1, loss="ldam", sampler="square_root"),
+        SecondStageConfig(name="crt", epochs=1, sampler="instance", class_weights="auto"),
+        SecondStageConfig(name="crt", epochs=1, mix=MixConfig(name="mixup"), head="scaled_cosine"),
     ],
 )
 def test_features_stay_as_they_are_to_the_last_bit(digits: Dataset, settings: SecondStageConfig) -> None:

@@ -13,7 +13,7 @@ from tailornas.errors import DataError, TailorNASError
 from tailornas.heads import build_head
 from tailornas.losses import (
     LOSSES,
-    LongTailLoss,
+    CrossEntropy,
     ScheduleConfig,
     build_loss,
     class_weights,
@@ -33,10 +33,10 @@ from tailornas.training import (
     Fitted,
     OptimizerConfig,
     TrainConfig,
+    epoch_sampler,
     make_fabric,
     predict,
     train,
-    train_sampler,
 )
 from tailornas.types import ClassCounts
 
@@ -65,7 +65,6 @@ def trained(
     network: nn.Module,
     batches: Batches,
     digits: Dataset,
-    loss: LongTailLoss,
     settings: TrainConfig,
     epochs: int = 5,
     stage: Stage | None = None,
@@ -75,7 +74,6 @@ def trained(
         FABRIC,
         network,
         batches,
-        loss,
         digits.train.counts,
         settings.model_copy(update={"optimizer": OptimizerConfig()}),
         epochs=epochs,
@@ -88,6 +86,21 @@ def weighted_from(start: float) -> TrainConfig:
     return TrainConfig(loss="ce", schedule=ScheduleConfig(name="drw", start=start))
 
 
+def watched_weights(monkeypatch: pytest.MonkeyPatch) -> list[Tensor | None]:
+    """The class weights that every call of the cross-entropy is given from now on."""
+    given: list[Tensor | None] = []
+    weighted: Callable[..., tuple[Tensor, Tensor]] = CrossEntropy.weighted
+
+    def record(
+        loss: CrossEntropy, logits: Tensor, targets: Tensor, weights: Tensor | None = None
+    ) -> tuple[Tensor, Tensor]:
+        given.append(weights)
+        return weighted(loss, logits, targets, weights)
+
+    monkeypatch.setattr(CrossEntropy, "weighted", record)
+    return given
+
+
 def recalls(network: nn.Module, digits: Dataset) -> Tensor:
     logits, targets = predict(FABRIC, network, ordered(digits.test, 256, digits.normalization, FABRIC.device))
     return class_recalls(confusion(logits.argmax(1), targets, 10))
@@ -96,16 +109,8 @@ def recalls(network: nn.Module, digits: Dataset) -> Tensor:
 def test_class_weights_come_in_with_the_schedule(
     batches: Batches, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss = build_loss("cross_entropy", digits.train.counts)
-    given: list[Tensor | None] = []
-    weighted = loss.weighted
-
-    def record(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        given.append(weights)
-        return weighted(logits, targets, weights)
-
-    monkeypatch.setattr(loss, "weighted", record)
-    trained(small_network(), batches, digits, loss, weighted_from(0.6), epochs=5)
+    given = watched_weights(monkeypatch)
+    trained(small_network(), batches, digits, weighted_from(0.6), epochs=5)
     steps = 5 * len(batches)
     assert len(given) == steps
     late = [step for step, weights in enumerate(given) if weights is not None]
@@ -116,9 +121,8 @@ def test_class_weights_come_in_with_the_schedule(
 
 def test_weights_make_rare_classes_better_known(batches: Batches, digits: Dataset) -> None:
     plain, weighted = small_network(), small_network()
-    loss = build_loss("cross_entropy", digits.train.counts)
-    trained(plain, batches, digits, loss, TrainConfig(loss="ce"))
-    trained(weighted, batches, digits, loss, weighted_from(0.2))
+    trained(plain, batches, digits, TrainConfig(loss="ce"))
+    trained(weighted, batches, digits, weighted_from(0.2))
     rare = slice(7, 10)
     assert recalls(weighted, digits)[rare].mean() > recalls(plain, digits)[rare].mean() + 0.1
 
@@ -131,11 +135,8 @@ def test_a_training_with_any_loss_resumes_with_the_same_bits(batches: Batches, d
     stage.overdue.return_value = False
 
     def start() -> nn.Module:
-        loss = build_loss(name, digits.train.counts, generator(0, "train", "loss"))
-        network = small_network("cosine" if loss.head == "cosine" else "linear")
-        trained(
-            network, batches, digits, loss, TrainConfig(loss=name, schedule=ScheduleConfig()), epochs=2, stage=stage
-        )
+        network = small_network(LOSSES[name].head)
+        trained(network, batches, digits, TrainConfig(loss=name, schedule=ScheduleConfig()), epochs=2, stage=stage)
         return network
 
     def keep_and_interrupt(state: dict[str, Any]) -> None:
@@ -155,6 +156,9 @@ def test_a_training_with_any_loss_resumes_with_the_same_bits(batches: Batches, d
 def test_the_schedule_that_belongs_to_the_loss() -> None:
     assert TrainConfig().resolved_schedule == ScheduleConfig(name="drw")
     assert TrainConfig(loss="focal").resolved_schedule == ScheduleConfig(name="none")
+    for start in (0.6, 0.8):
+        given = TrainConfig.model_validate({"schedule": {"start": start}})
+        assert given.resolved_schedule == ScheduleConfig(name="drw", start=start)
     late = ScheduleConfig(name="drw", start=0.5)
     assert TrainConfig(loss="focal", schedule=late).resolved_schedule == late
     assert TrainConfig(schedule=ScheduleConfig(name="none")).resolved_schedule == ScheduleConfig(name="none")
@@ -172,6 +176,11 @@ def test_the_schedule_that_belongs_to_the_loss() -> None:
         ({"schedule": {"name": "later"}}, "unknown schedule 'later'"),
         ({"schedule": {"name": "drw", "start": 1.0}}, r"start is a share of training in \[0, 1\) and is 1.0"),
         ({"schedule": {"name": "drw", "start": -0.1}}, r"start is a share of training in \[0, 1\) and is -0.1"),
+        ({"class_weights": []}, "class_weights: expected a name, or one number a class, got none"),
+        (
+            {"loss": "ce", "schedule": {"start": 0.6}},
+            "schedule 'none' does not use 'start' and got 0.6: leave it out or choose drw or drs",
+        ),
         ({"class_weights": "heavy"}, "unknown weighting 'heavy': expected one of auto"),
         ({"sampler": "uniform"}, "unknown sampler 'uniform': expected one of class_balanced"),
         ({"head": "square"}, "unknown head 'square': expected one of cosine"),
@@ -215,11 +224,10 @@ def mixing(name: str, **settings: Any) -> TrainConfig:
 @pytest.mark.parametrize("name", ["mixup", "remix"])
 def test_images_are_blended_step_by_step_by_position(batches: Batches, digits: Dataset, name: str) -> None:
     """What a step sees hangs on the seed and its number: every step has a proportion of its own."""
-    loss = build_loss("ce", digits.train.counts)
     plain, mixed, again, other = (Recorder() for _ in range(4))
-    trained(plain, batches, digits, loss, TrainConfig(loss="ce"), epochs=1)
+    trained(plain, batches, digits, TrainConfig(loss="ce"), epochs=1)
     for network, seed in ((mixed, 0), (again, 0), (other, 1)):
-        trained(network, batches, digits, loss, mixing(name), epochs=1, seed=seed)
+        trained(network, batches, digits, mixing(name), epochs=1, seed=seed)
     shares = []
     for step, (image, blend) in enumerate(zip(plain.seen, mixed.seen, strict=True)):
         labels = torch.zeros(len(image), dtype=torch.int64)
@@ -245,7 +253,7 @@ def test_the_loss_of_blended_images_is_that_of_both_labels(batches: Batches, dig
     weights = class_weights("smoothed", counts)
     with torch.no_grad():
         value = mixed_loss(loss, small_network()(expected.images), expected, weights)
-    result = trained(network, batch, digits, loss, settings, epochs=1)
+    result = trained(network, batch, digits, settings, epochs=1)
     assert torch.equal(network.seen[0], expected.images)
     assert result.loss == pytest.approx(float(value), rel=1e-5)
 
@@ -253,17 +261,11 @@ def test_the_loss_of_blended_images_is_that_of_both_labels(batches: Batches, dig
 def test_mixup_and_class_weights_come_in_together(
     batches: Batches, digits: Dataset, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    loss, given = build_loss("ce", digits.train.counts), []
-    weighted = loss.weighted
-
-    def record(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        given.append(weights is not None)
-        return weighted(logits, targets, weights)
-
-    monkeypatch.setattr(loss, "weighted", record)
+    given = watched_weights(monkeypatch)
     late = mixing("mixup", schedule={"name": "drw", "start": 0.5})
-    trained(small_network(), batches, digits, loss, late, epochs=2)
-    assert given == [False] * 2 * len(batches) + [True] * 2 * len(batches)  # both labels of each step
+    trained(small_network(), batches, digits, late, epochs=2)
+    late_ones = [weights is not None for weights in given]
+    assert late_ones == [False] * 2 * len(batches) + [True] * 2 * len(batches)  # both labels of each step
 
 
 @pytest.mark.parametrize("name", ["mixup", "remix"])
@@ -273,11 +275,10 @@ def test_a_training_with_blended_images_resumes_with_the_same_bits(
     stage = create_autospec(Stage, instance=True)
     stage.restore.return_value = None
     stage.overdue.return_value = False
-    loss = build_loss("ce", digits.train.counts)
 
     def start() -> dict[str, Tensor]:
         network = small_network()
-        trained(network, batches, digits, loss, mixing(name), epochs=2, stage=stage)
+        trained(network, batches, digits, mixing(name), epochs=2, stage=stage)
         return network.state_dict()
 
     def keep_and_interrupt(state: dict[str, Any]) -> None:
@@ -305,15 +306,8 @@ def test_a_training_with_blended_images_resumes_with_the_same_bits(
 def test_class_weights_count_from_the_first_step(
     batches: Batches, digits: Dataset, monkeypatch: pytest.MonkeyPatch, given: Any, expected: Any
 ) -> None:
-    loss, seen = build_loss("ce", digits.train.counts), []
-    weighted = loss.weighted
-
-    def record(logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> tuple[Tensor, Tensor]:
-        seen.append(weights)
-        return weighted(logits, targets, weights)
-
-    monkeypatch.setattr(loss, "weighted", record)
-    trained(small_network(), batches, digits, loss, TrainConfig(loss="ce", class_weights=given), epochs=1)
+    seen = watched_weights(monkeypatch)
+    trained(small_network(), batches, digits, TrainConfig(loss="ce", class_weights=given), epochs=1)
     wanted = expected(digits.train.counts)
     assert len(seen) == len(batches)
     for weights in seen:
@@ -348,8 +342,8 @@ def test_the_head_that_belongs_to_the_loss(settings: dict[str, Any], head: str) 
 
 @pytest.mark.parametrize("head", ["scaled_cosine", "etf"])
 def test_training_with_other_heads_learns(batches: Batches, digits: Dataset, head: str) -> None:
-    network, loss = small_network(head), build_loss("ce", digits.train.counts)
-    trained(network, batches, digits, loss, TrainConfig(loss="ce", head=head), epochs=5)
+    network = small_network(head)
+    trained(network, batches, digits, TrainConfig(loss="ce", head=head), epochs=5)
     assert recalls(network, digits).mean() > 0.2  # one class for all is 0.1
 
 
@@ -366,7 +360,7 @@ def test_the_sampler_changes_with_its_schedule(
 ) -> None:
     settings = TrainConfig.model_validate({"loss": "ce", "sampler": "square_root", "schedule": schedule})
     labels, counts = digits.train.labels, digits.train.counts
-    order = train_sampler(settings)(labels, counts, generator(1), progress)
+    order = epoch_sampler(settings)(labels, counts, generator(1), progress)
     assert torch.equal(order, SAMPLERS[name](labels, counts, generator(1), progress))
 
 
@@ -387,10 +381,9 @@ def test_what_people_read(settings: dict[str, Any], title: str) -> None:
     assert TrainConfig.model_validate(settings).title == title
 
 
-def test_counts_of_other_classes_than_the_network_has(batches: Batches, digits: Dataset) -> None:
-    loss = build_loss("ldam", ClassCounts((5, 3, 1)))
-    with pytest.raises(DataError, match="the counts of 3 classes and training has 10: build it from"):
-        trained(small_network("cosine"), batches, digits, loss, TrainConfig(), epochs=1)
+def test_class_weights_of_other_classes_than_the_counts(batches: Batches, digits: Dataset) -> None:
+    with pytest.raises(DataError, match="expected one class weight for each of 10 classes, got 2 weights"):
+        trained(small_network(), batches, digits, TrainConfig(loss="ce", class_weights=(1.0, 2.0)), epochs=1)
 
 
 class Noise:
@@ -419,8 +412,7 @@ def trained_cells(
 ) -> Fitted:
     counts, stage = ClassCounts((9, 5, 2)), stage or Detached()
     config = TrainConfig(schedule=ScheduleConfig(), optimizer=OptimizerConfig(learning_rate=1e-4), **settings)
-    loss = build_loss("ldam", counts)
-    return train(FABRIC, network, Noise(), loss, counts, config, epochs=2, seed=seed, stage=stage, compiled=compiled)
+    return train(FABRIC, network, Noise(), counts, config, epochs=2, seed=seed, stage=stage, compiled=compiled)
 
 
 def test_dropped_paths_grow_with_training_and_resume_with_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -465,7 +457,8 @@ def test_what_is_drawn_for_every_edge_and_every_logit_is_drawn_on_the_device(mon
         asked[str(position[0])] = device
         return generator(seed, *position)
 
-    monkeypatch.setattr("tailornas.training.standalone.generator", record)
+    for module in ("objective", "standalone"):
+        monkeypatch.setattr(f"tailornas.training.{module}.generator", record)
     trained_cells(cells(), drop_path=0.6)
     assert asked["loss"] == asked["drop path"] == FABRIC.device
     assert asked["mix"] is None  # its proportion is a number on the CPU

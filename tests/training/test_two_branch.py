@@ -179,8 +179,7 @@ def test_training_takes_pairs_and_fits_both_branches(digits: Dataset, monkeypatc
     before = copy.deepcopy(network.state_dict())
     counts, batches = digits.train.counts, paired(digits)
     settings = TrainConfig(loss="ce", two_branch=True, optimizer=OptimizerConfig(weight_decay=0))
-    loss, stage = build_loss("ce", counts), Detached()
-    first = train(FABRIC, network, batches, loss, counts, settings, epochs=2, seed=0, stage=stage)
+    first = train(FABRIC, network, batches, counts, settings, epochs=2, seed=0, stage=Detached())
     steps = 2 * len(batches)
     assert given == [step / steps for step in range(steps)]
     after = network.state_dict()
@@ -191,8 +190,19 @@ def test_training_takes_pairs_and_fits_both_branches(digits: Dataset, monkeypatc
 
 @pytest.mark.parametrize(
     "other",
-    [{"mix": {"name": "mixup"}}, {"class_weights": "auto"}, {"schedule": {"name": "drs"}}, {"loss": "ldam"}],
+    [
+        {"mix": {"name": "mixup"}},
+        {"class_weights": "auto"},
+        {"schedule": {"name": "drs"}},
+        {"loss": "ldam"},
+        {"sampler": "class_balanced"},
+    ],
 )
 def test_what_two_branches_cannot_be_combined_with(other: dict[str, object]) -> None:
-    with pytest.raises(ConfigError, match="two_branch has a schedule and a second sampler of its own: leave out mix"):
+    with pytest.raises(ConfigError, match="two_branch has a schedule and samplers of its own and got"):
         TrainConfig.model_validate({"loss": "ce", "two_branch": True, **other})
+
+
+def test_two_branches_with_margins_but_without_their_schedule() -> None:
+    settings = {"loss": "ldam", "two_branch": True, "schedule": {"name": "none"}}
+    assert TrainConfig.model_validate(settings).resolved_head == "cosine"

@@ -8,50 +8,46 @@ from typing import Any, Self, final
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
-from tailornas.losses import LOSSES, LossName, Weighting
+from tailornas.errors import ConfigError
+from tailornas.losses import LOSSES, Weighting
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
 from tailornas.stages import Stage
 from tailornas.training import (
     EpochBatches,
     Fitted,
+    Objective,
+    ObjectiveConfig,
     OptimizerConfig,
     Position,
     batch_statistics,
-    check_objective,
     fit,
     new_head,
-    new_objective,
 )
-from tailornas.training.objective import CLASS_WEIGHTS, LOSS, LOSS_SETTINGS, SAMPLER
+from tailornas.training.objective import CLASS_WEIGHTS
 from tailornas.types import ClassCounts
 
 __all__ = ["HeadConfig", "adapt_head", "give_target_head"]
 
 
 @final
-class HeadConfig(BaseModel):
-    """How the head is retrained on the target.
+class HeadConfig(ObjectiveConfig):
+    """How the head is retrained on the target; for what else is raised see :class:`ObjectiveConfig`.
 
     Raises:
-        UnknownNameError: no such loss, weighting or sampler.
-        ConfigError: settings that do not belong together.
+        ConfigError: a head of which nothing is trained.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else 20")
     batch_size: int = Field(128, ge=2, description="images a step")
-    loss: LossName = Field("cross_entropy", description=LOSS)
-    loss_settings: dict[str, float | str] = Field({}, description=LOSS_SETTINGS)
     class_weights: Weighting | None = Field(
         "effective",
-        description=f"{CLASS_WEIGHTS}; none: all 1. Unless set: none with a loss that has its own, else effective",
+        description=f"{CLASS_WEIGHTS}; none: auto with drw, else all 1. Unless set: none with a loss that has its own, "
+        "else effective",
     )
-    sampler: str = Field("instance", description=SAMPLER)
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=5e-4)
 
     @model_validator(mode="before")
@@ -63,20 +59,22 @@ class HeadConfig(BaseModel):
         return values
 
     @model_validator(mode="after")
-    def _belong_together(self) -> Self:
-        check_objective(self.loss, self.loss_settings, self.class_weights, self.sampler)
+    def _something_is_trained(self) -> Self:
+        if self.head == "etf":
+            raise ConfigError(
+                "adaptation trains the head, and nothing of the head 'etf' is trained: choose another, or give it to "
+                "the stage 'pretrain'"
+            )
         return self
 
 
 def give_target_head(space: SearchSpace[Backbone], settings: HeadConfig, classes: int, seed: int) -> None:
-    """Gives ``space`` a head of the kind that the loss needs: new weights by ``seed``, on the device.
+    """Gives ``space`` a head of the kind that the settings need: new weights by ``seed``, on the device.
 
     Raises:
         ConfigError: the space cannot have such a head.
     """
-    network = space.network
-    device = next(network.parameters()).device
-    network.head = new_head(network, LOSSES[settings.loss], classes, generator(seed, "adapt", "head")).to(device)
+    space.network.head = new_head(space.network, settings, classes, generator(seed, "adapt", "head"))
 
 
 def adapt_head(
@@ -100,26 +98,25 @@ def adapt_head(
         space: the supernet trained on the source.
         batches: the target's training images.
         counts: the target's training images a class.
-        settings: the loss, its class weights, and the optimizer.
+        settings: the objective and the optimizer.
         epochs: how many epochs.
         seed: the run's seed.
         stage: checkpoints, log and progress.
 
     Raises:
-        ConfigError: the loss needs a head that the space cannot have.
+        ConfigError: the settings need a head that the space cannot have.
     """
     network = space.network
-    loss, weights = new_objective(settings, counts, generator(seed, "adapt", "loss"), fabric.device)
+    objective = Objective(settings, counts, seed=seed, stage=("adapt",), device=fabric.device)
     give_target_head(space, settings, len(counts), seed)
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
-        loss.generator = generator(seed, "adapt", "loss", at.step, device=fabric.device)
+        shown, loss = objective.begin(images, labels, at)
         architecture = space.simplify(space.sample(generator(seed, "adapt", "path", at.step)))
         with space.activate(architecture):
             with torch.inference_mode():
-                features = network.features(images)
-            value: Tensor = loss(network.classify(features.clone()), labels, weights)
-        return value
+                features = network.features(shown)
+            return loss(network.classify(features.clone()))
 
     key = "adapt.optimizer.learning_rate"
     with batch_statistics(network):

@@ -176,12 +176,14 @@ def _group_table(values: "DataValues") -> tuple[tuple[str, ...], list[tuple[str,
 
 
 def _figures(values: "DataValues") -> list[tuple[str, str]]:
+    from tailornas.report.formats import ratio
+
     factor = values["imbalance_factor"]
     rows = [
         ("data", values["description"]),
         ("classes", _count(values["classes"])),
         ("images", _count(values["images"])),
-        ("imbalance factor", "infinite: a class is empty" if factor is None else f"{factor:.4g}"),
+        ("imbalance factor", "infinite: a class is empty" if factor is None else ratio(factor)),
         ("Gini coefficient", f"{values['gini']:.3f}"),
         ("profile", values["profile"]),
     ]

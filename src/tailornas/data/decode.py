@@ -1,15 +1,20 @@
 """From any stored image to RGB pixels of one square size: the one conversion and the one resize."""
 
 import warnings
-from typing import Any
+from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
+from PIL import Image, UnidentifiedImageError, features
 
 from tailornas.errors import DataError
 
-__all__ = ["decode_image", "decoding_problem", "to_rgb", "to_square"]
+__all__ = ["FORMATS", "decode_image", "decoding_problem", "open_image", "to_rgb", "to_square"]
+
+# JPEG's reader opens a camera's MPO, too, which is no format to ask for by itself.
+FORMATS = ("JPEG", "PNG", "BMP", "GIF", "WEBP", "TIFF", "PPM", *(("AVIF",) if features.check("avif") else ()))
+"""The formats that are read, by Pillow's names; AVIF where Pillow reads it."""
 
 # Pillow warns of oddities (metadata, palettes, great size) that keep no image from being decoded. The whole process
 # is told to pass them over, because images are decoded in threads, in which warnings cannot be set aside for a while.
@@ -26,6 +31,18 @@ _UPRIGHT = {
     8: Image.Transpose.ROTATE_90,
 }
 """What makes an image of each EXIF orientation but 1, which is upright, upright."""
+
+
+def open_image(file: Path | IO[bytes]) -> Image.Image:
+    """Opens an image of one of :data:`FORMATS`, whatever its name ends in; its pixels are read later.
+
+    Pillow's other formats are not tried: for EPS it starts Ghostscript, which runs the program that such a file is.
+
+    Raises:
+        UnidentifiedImageError: the file is of another format, or none.
+        OSError: the file cannot be opened.
+    """
+    return Image.open(file, formats=FORMATS)
 
 
 def decode_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
@@ -52,7 +69,7 @@ def decode_image(image: Image.Image, size: int) -> NDArray[np.uint8]:
 def decoding_problem(problem: Exception) -> str:
     """Says in one line why an image could not be opened or decoded."""
     if isinstance(problem, UnidentifiedImageError):
-        return "not an image format that Pillow reads"
+        return f"its format is none of {', '.join(FORMATS)}"
     return " ".join(str(problem).split())
 
 
@@ -80,10 +97,12 @@ def to_rgb(image: Image.Image) -> Image.Image:
     if image.mode == "F":
         raise DataError("its pixels are floating-point numbers, which have no defined range: expected 8 or 16 bits")
     if image.mode.startswith("I"):
-        values = np.asarray(image).astype(np.int64)
+        values = np.asarray(image).astype(np.int32)  # in place from here: an image may have many millions of pixels
         if values.min() < 0 or values.max() > 65_535:
             raise DataError(f"its pixels range from {values.min()} to {values.max()}: expected 0 to 65535")
-        return Image.fromarray(((values + 128) // 257).astype(np.uint8)).convert("RGB")
+        values += 128
+        values //= 257
+        return Image.fromarray(values.astype(np.uint8)).convert("RGB")
     if image.has_transparency_data:
         white = Image.new("RGBA", image.size, "white")
         white.alpha_composite(image.convert("RGBA"))

@@ -5,8 +5,8 @@ from collections import Counter
 from pathlib import Path
 
 import torch
-from PIL import features
 
+from tailornas.data.decode import FORMATS
 from tailornas.data.stored import ImageFiles, StoredSource, StoredSplit, as_text
 from tailornas.errors import DataError
 
@@ -14,7 +14,7 @@ __all__ = ["EXTENSIONS", "read_folder"]
 
 EXTENSIONS = frozenset(
     (".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".ppm", ".pgm")
-    + ((".avif",) if features.check("avif") else ())
+    + ((".avif",) if "AVIF" in FORMATS else ())
 )
 """File name endings of images, in lower case; files with others are passed over. AVIF is one where Pillow reads it."""
 

@@ -1,7 +1,7 @@
 """Decoded images: all in memory, or decoded on demand."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from typing import final
 
@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tailornas.data.decode import decode_image, decoding_problem
-from tailornas.data.stored import StoredImages
+from tailornas.data.stored import StoredImages, check_disk
 from tailornas.errors import DataError
 
-__all__ = ["MemoryImages", "StreamedImages", "content_number", "decoded_bytes", "load_images"]
+__all__ = ["MemoryImages", "StreamedImages", "content_number", "contents_identity", "decoded_bytes", "load_images"]
 
 _CHUNK = 64  # images a thread decodes before it takes new work
 
@@ -49,12 +49,6 @@ class MemoryImages:
         """Returns uint8 ``(len(rows), 3, size, size)``."""
         return self.pixels.index_select(0, rows)
 
-    def identity(self) -> str:
-        """Depends on every pixel."""
-        digest = hashlib.blake2b(repr(tuple(self.pixels.shape)).encode(), digest_size=16)
-        digest.update(self.pixels.contiguous().numpy().data)
-        return digest.hexdigest()
-
 
 @final
 class StreamedImages:
@@ -83,6 +77,7 @@ class StreamedImages:
 
         Raises:
             DataError: an image can no longer be read.
+            DiskError: an image cannot be read now; see :func:`~tailornas.data.stored.check_disk`.
         """
         pixels = torch.empty((len(rows), 3, self._size, self._size), dtype=torch.uint8)
         into = pixels.numpy()
@@ -95,10 +90,6 @@ class StreamedImages:
                 pass  # raises what the thread raised
         return pixels
 
-    def identity(self) -> str:
-        """Depends on the size and on the stored images' own identity."""
-        return f"{self._size}-{self._stored.identity()}"
-
 
 def decoded_bytes(images: int, size: int) -> int:
     """Memory that so many decoded images take."""
@@ -109,6 +100,22 @@ def content_number(pixels: NDArray[np.uint8]) -> int:
     """A number of 64 bits that equal pixels share, and other pixels by a chance of 1 in 10^19 only."""
     digest = hashlib.blake2b(np.ascontiguousarray(pixels).data, digest_size=8).digest()
     return int.from_bytes(digest, "little", signed=True)
+
+
+def contents_identity(size: int, contents: Iterable[tuple[str, Tensor]]) -> str:
+    """Returns a text that depends on the pixels and the order of all images, and on nothing else of their files.
+
+    So it is the same for a copy of the files, and whether the decoded images are kept in memory or not.
+
+    Args:
+        size: height and width in pixels that the images are decoded to.
+        contents: of each part its name and the :func:`content_number` of every image, int64 ``(images,)``.
+    """
+    digest = hashlib.blake2b(str(size).encode(), digest_size=16)
+    for name, numbers in contents:
+        digest.update(f" {name} {len(numbers)} ".encode())
+        digest.update(numbers.numpy().data)
+    return digest.hexdigest()
 
 
 def load_images(
@@ -134,6 +141,7 @@ def load_images(
 
     Raises:
         DataError: an image cannot be decoded and ``skip_bad`` is off.
+        DiskError: an image cannot be read now, whatever ``skip_bad`` is; see :func:`~tailornas.data.stored.check_disk`.
     """
     pixels = torch.empty((0 if stream else len(stored), 3, size, size), dtype=torch.uint8)
     into = pixels.numpy()
@@ -173,6 +181,7 @@ def _read(stored: StoredImages, row: int, size: int) -> NDArray[np.uint8]:
     except MemoryError:
         raise
     except Exception as problem:  # a damaged file can make a decoder raise anything
+        check_disk(problem, stored.name(row))
         raise DataError(
             f"cannot read image {stored.name(row)} ({decoding_problem(problem)}): replace or remove it, "
             "or give --skip-bad (skip_bad) to leave such images out"

@@ -61,16 +61,16 @@ def read_list(path: Path, root: Path | None) -> StoredSource:
     occur.
 
     Where the file's name has the word ``train`` (``ImageNet_LT_train.txt``, ``train2018.json``), files beside it that
-    are named the same with ``val`` and ``test`` instead belong to it. The ``val`` list is the part to choose by; where
-    there is no ``test`` list, it is the test part, because that is how results on iNaturalist are reported, whose test
-    labels are not public.
+    are named the same with ``val`` and ``test`` instead, in any case of letters, belong to it. The ``val`` list is the
+    part to choose by; where there is no ``test`` list, it is the test part, because that is how results on iNaturalist
+    are reported, whose test labels are not public.
 
     Args:
         path: the list file.
         root: the folder that listed paths are relative to; None: the list file's folder.
 
     Raises:
-        DataError: see :func:`parse_list`; or an image is in two of the lists.
+        DataError: see :func:`parse_list`; or an image is in two of the lists, or two lists are of one part.
     """
     root = root or path.parent
     listed, classes = _read(path, _class_names(path))
@@ -79,8 +79,8 @@ def read_list(path: Path, root: Path | None) -> StoredSource:
     classes = classes or numbered_classes(listed[1], str(path))
     lists, parts = {path: listed}, {}
     for part in ("val", "test"):
-        beside = path.with_name(re.sub(r"train(?![A-Za-z])", part, path.stem) + path.suffix)
-        if beside != path and beside.is_file():
+        beside = _beside(path, part)
+        if beside:
             listed, _ = _read(beside, classes)
             if listed[0]:
                 lists[beside], parts[part] = listed, _split(root, *listed)
@@ -93,6 +93,20 @@ def read_list(path: Path, root: Path | None) -> StoredSource:
     if "test" not in parts and "val" in parts:
         parts["test"] = parts.pop("val")
     return StoredSource(_split(root, *lists[path]), parts.get("test"), classes, str(path), selection=parts.get("val"))
+
+
+def _beside(path: Path, part: str) -> Path | None:
+    """The list of another part; names may differ in case, as those of folders may."""
+    name = re.sub(r"train(?![A-Za-z])", part, path.stem, flags=re.IGNORECASE) + path.suffix
+    if name == path.name:
+        return None
+    found = sorted(other for other in path.parent.iterdir() if other.name.lower() == name.lower() and other.is_file())
+    if len(found) > 1:
+        raise DataError(
+            f"{path} has {' and '.join(other.name for other in found)} beside it: expected one list to {part}, move or "
+            "rename the others"
+        )
+    return found[0] if found else None
 
 
 def _class_names(path: Path) -> tuple[str, ...] | None:

@@ -6,16 +6,22 @@ from itertools import combinations
 import torch
 
 from tailornas.data.sources import PartName, Source
-from tailornas.types import Split
+from tailornas.types import Split, TrainSplit
 
 __all__ = ["notes", "passed_over_note"]
 
 
-def notes(source: Source) -> Iterator[str]:
-    """Yields a sentence on the files passed over, and one on every two of its own parts that share images."""
+def notes(source: Source, fit: TrainSplit) -> Iterator[str]:
+    """Yields a sentence on the files passed over, and one on every two of the source's own parts that share images.
+
+    Args:
+        source: the images.
+        fit: those of the source's training part that the final networks are fitted to: a profile leaves out others,
+            and what is not trained on makes no result too good.
+    """
     if source.passed_over:
         yield passed_over_note(source.passed_over)
-    own: dict[PartName, Split | None] = {"test": source.test, "selection": source.selection, "train": source.train}
+    own: dict[PartName, Split | None] = {"test": source.test, "selection": source.selection, "train": fit}
     parts = {name: source.contents[name][part.rows] for name, part in own.items() if part is not None}
     for (name, contents), (other, others) in combinations(parts.items(), 2):
         shared = int(torch.isin(contents, others).sum())

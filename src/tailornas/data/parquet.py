@@ -19,7 +19,8 @@ import pyarrow.parquet as pq
 import torch
 from PIL import Image
 
-from tailornas.data.stored import StoredSource, StoredSplit, files_identity, numbered_classes
+from tailornas.data.decode import open_image
+from tailornas.data.stored import StoredSource, StoredSplit, numbered_classes
 from tailornas.errors import DataError, DiskError
 
 __all__ = ["ParquetImages", "find_shards", "read_parquet"]
@@ -56,15 +57,11 @@ class ParquetImages:
 
     def open(self, row: int) -> Image.Image:
         """Opens the row's encoded image."""
-        return Image.open(io.BytesIO(self.content(row)))
+        return open_image(io.BytesIO(self.content(row)))
 
     def content(self, row: int) -> bytes:
         """The row's encoded image."""
         return self.buffer[self.ends[row - 1] if row else 0 : self.ends[row]]
-
-    def identity(self) -> str:
-        """Depends on every file's place, size and time of modification."""
-        return files_identity(self.files)
 
 
 def find_shards(folder: Path) -> tuple[list[Path], list[Path]]:

@@ -13,7 +13,7 @@ from tailornas.data.digits import read_digits
 from tailornas.data.download import download_cifar10, download_cifar100, download_fashion_mnist
 from tailornas.data.folder import EXTENSIONS, read_folder
 from tailornas.data.idx import read_fashion_mnist
-from tailornas.data.images import decoded_bytes, load_images
+from tailornas.data.images import contents_identity, decoded_bytes, load_images
 from tailornas.data.listfile import read_list
 from tailornas.data.parquet import find_shards, read_parquet
 from tailornas.data.stored import StoredImages, StoredSource, StoredSplit, default_size, shorter_sides
@@ -42,7 +42,7 @@ class Source:
         test: its own test part, if it has one.
         flip: whether a mirrored image still belongs to its class.
         skipped: names of the images left out because they cannot be decoded.
-        identity: a text that changes when the images change.
+        identity: a text that changes when the images' pixels or their order change.
         contents: of each part a number for every row of its images, int64, that equal images share, across parts too.
         selection: its own part to choose by, if it has one.
         passed_over: files that lie among the images but have no image's name, by ending and class.
@@ -121,6 +121,7 @@ def load(
         UnknownNameError: neither a known name nor a path.
         ConfigError: ``data_dir`` is given to a source that does not use it.
         DataError: nothing is there, or what is there cannot be used; the message names the file, row or line.
+        DiskError: an image cannot be read now; or there is no room for the images of a Parquet file.
     """
     stored = read(name_or_path, data_dir, memory_cap)
     parts = [part for part in (stored.train, stored.selection, stored.test) if part]
@@ -128,7 +129,6 @@ def load(
     total = sum(len(part.images) for part in parts)
     stream = decoded_bytes(total, size) > memory_cap
     before = 0
-    identities: list[str] = []
     skipped: list[str] = []
     contents: dict[PartName, Tensor] = {}
 
@@ -138,7 +138,6 @@ def load(
             part.images, size, stream=stream, skip_bad=skip_bad, progress=lambda done: progress(before + done, total)
         )
         before += len(part.images)
-        identities.append(images.identity())
         skipped.extend(bad)
         return kind(images, rows, part.labels[rows], stored.classes)
 
@@ -161,7 +160,7 @@ def load(
         test=test,
         flip=stored.flip,
         skipped=tuple(skipped),
-        identity="-".join(identities),
+        identity=contents_identity(size, contents.items()),
         contents=contents,
         selection=selection,
         passed_over=stored.passed_over,
@@ -179,6 +178,16 @@ def decoded_size(stored: StoredSource, image_size: int | None = None) -> int:
 
 def read(name_or_path: str | Path, data_dir: Path | None = None, memory_cap: int = 2**30) -> StoredSource:
     """Finds a collection and lists its images without decoding any; see :func:`load` for arguments and errors."""
+    try:
+        return _read(name_or_path, data_dir, memory_cap)
+    except OSError as problem:  # even of asking whether a file is there
+        raise DataError(
+            f"{name_or_path} cannot be read ({problem}): expected files and folders that can be, check the path, its "
+            "permissions and the disk"
+        ) from problem
+
+
+def _read(name_or_path: str | Path, data_dir: Path | None, memory_cap: int) -> StoredSource:
     data_dir = data_dir and data_dir.expanduser()
     if data_dir is not None and not data_dir.is_dir():
         raise DataError(

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self, final
@@ -203,7 +203,7 @@ def prepare(config: DataConfig, seed: int, progress: Callable[[int, int], None] 
     memory_cap = config.memory_cap_mb * 2**20
     source = load(config.data, config.data_dir, config.image_size, memory_cap, config.skip_bad, progress)
     train, selection, test, leftover = divide(source, config, seed)
-    return Dataset(
+    dataset = Dataset(
         train=train,
         selection=selection,
         test=test,
@@ -218,8 +218,8 @@ def prepare(config: DataConfig, seed: int, progress: Callable[[int, int], None] 
         fingerprint=_fingerprint(source.identity, train, selection, test, leftover),
         contents=source.contents,
         own_selection=source.selection is not None,
-        notes=tuple(notes(source)),
     )
+    return replace(dataset, notes=tuple(notes(source, dataset.fit)))
 
 
 def divide(source: Source, config: DataConfig, seed: int) -> tuple[TrainSplit, SelectionSplit, TestSplit, TrainSplit]:

@@ -1,6 +1,6 @@
 """Images in the form in which a source keeps them, before any is decoded."""
 
-import hashlib
+import errno
 import os.path
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from tailornas.errors import DataError
+from tailornas.data.decode import open_image
+from tailornas.errors import DataError, DiskError
 from tailornas.types import ClassCounts
 
 __all__ = [
@@ -23,12 +24,26 @@ __all__ = [
     "StoredSource",
     "StoredSplit",
     "as_text",
+    "check_disk",
     "default_size",
-    "files_identity",
     "inside",
     "numbered_classes",
     "shorter_sides",
 ]
+
+_OF_THE_FILE = frozenset(
+    {
+        errno.ENOENT,
+        errno.ENOTDIR,
+        errno.EISDIR,
+        errno.ELOOP,
+        errno.ENAMETOOLONG,
+        errno.EACCES,
+        errno.EPERM,
+        errno.EINVAL,
+    }
+)
+"""Errors of the system that a file gives each time; EINVAL where a damaged header leads to a place before its start."""
 
 
 class StoredImages(Protocol):
@@ -46,10 +61,6 @@ class StoredImages(Protocol):
 
     def content(self, row: int) -> bytes:
         """The bytes that an image is stored as; images with the same bytes and shape are the same image."""
-        ...
-
-    def identity(self) -> str:
-        """A text that changes when the images change; cheap, so it may go by sizes and times of files."""
         ...
 
 
@@ -73,15 +84,11 @@ class ImageFiles:
 
     def open(self, row: int) -> Image.Image:
         """Opens the file and reads its header."""
-        return Image.open(self.paths[row])
+        return open_image(self.paths[row])
 
     def content(self, row: int) -> bytes:
         """The whole file."""
         return self.paths[row].read_bytes()
-
-    def identity(self) -> str:
-        """Depends on every file's place, size and time of modification."""
-        return files_identity(self.paths)
 
 
 @final
@@ -111,10 +118,6 @@ class ImageArrays:
     def content(self, row: int) -> bytes:
         """The row's pixels."""
         return bytes(self.pixels[row].tobytes())
-
-    def identity(self) -> str:
-        """Depends on every pixel."""
-        return hashlib.blake2b(np.ascontiguousarray(self.pixels).data, digest_size=16).hexdigest()
 
 
 @final
@@ -176,22 +179,24 @@ def as_text(name: str) -> str:
     return name.encode(errors="backslashreplace").decode()
 
 
-def files_identity(paths: Sequence[Path]) -> str:
-    """Returns a text that depends on the files' places, order, sizes and times of modification.
+def check_disk(problem: Exception, name: str) -> None:
+    """Raises where an image could not be read for a reason outside of its file, so that the image may be good.
 
-    A place is relative to the folder that all files share, which may itself be moved. A file that cannot be examined
-    counts by its place alone: reading it will say what is wrong.
+    Such a reason is an error of the system that the same file need not give again: of a disk or a network, or too many
+    open files. What Pillow says of a damaged file are OSErrors without ``errno``.
+
+    Args:
+        problem: what opening or decoding the image raised.
+        name: what messages call the image.
+
+    Raises:
+        DiskError: there is such a reason.
     """
-    digest = hashlib.blake2b(digest_size=16)
-    root = os.path.commonpath({path.parent for path in paths}) if paths else ""
-    for path in paths:
-        try:
-            status = path.stat()
-            seen = f"{status.st_size}\0{status.st_mtime_ns}\0"
-        except (OSError, ValueError):
-            seen = ""
-        digest.update(as_text(f"{str(path).removeprefix(root)}\0{seen}").encode())
-    return digest.hexdigest()
+    if isinstance(problem, OSError) and problem.errno is not None and problem.errno not in _OF_THE_FILE:
+        raise DiskError(
+            f"cannot read image {name} now ({problem.strerror}), good or not: check the disk, the network and the "
+            "limit on open files, and start again"
+        ) from problem
 
 
 def inside(path: str, place: str) -> Path:
@@ -235,6 +240,7 @@ def shorter_sides(images: StoredImages, most: int = 1000) -> list[int]:
 
     Raises:
         DataError: none of the images looked at could be opened.
+        DiskError: see :func:`check_disk`.
     """
     sides = []
     rows = range(0, len(images), -(-len(images) // most))
@@ -242,8 +248,8 @@ def shorter_sides(images: StoredImages, most: int = 1000) -> list[int]:
         try:
             with images.open(row) as image:
                 sides.append(min(image.size))
-        except Exception:  # whatever a broken header raises, decoding will say it
-            continue
+        except Exception as problem:  # whatever a broken header raises, decoding will say it
+            check_disk(problem, images.name(row))
     if not sides:
         raise DataError(f"none of the {len(rows)} images looked at can be read, {images.name(0)} for one")
     return sides

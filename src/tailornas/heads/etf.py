@@ -45,11 +45,13 @@ def simplex_etf(features: int, classes: int, generator: torch.Generator) -> Tens
 
 @final
 class ETFHead(nn.Module):
-    """``scale * cos(m_i, x)`` with fixed directions m_i: ``(batch, features) -> (batch, classes)``.
+    """``scale * cos(m_i, norm(x))`` with fixed directions m_i: ``(batch, features) -> (batch, classes)``.
 
     Yang et al. 2022 (2203.09081), and LT-DARTS, fix the classifier to a simplex ETF so that rare classes
-    keep their share of the feature space. Nothing here is learned. The paper fits the features by a
-    dot-regression loss; here the cosines are scaled, so that every loss on logits can.
+    keep their share of the feature space. Nothing here is learned. As in the authors' code a batch norm centres the
+    features first: those of most networks are means of ReLU outputs, and vectors without negative numbers cannot lie
+    at the obtuse angles of the frame. The paper fits the features by a dot-regression loss; here the cosines are
+    scaled, so that every loss on logits can.
 
     Args:
         features: length of a feature vector; at least ``classes``.
@@ -67,7 +69,12 @@ class ETFHead(nn.Module):
         super().__init__()
         self.scale = check_scale(scale)
         self.register_buffer("frame", simplex_etf(features, classes, generator))
+        self.norm = nn.BatchNorm1d(features, affine=False)
 
     def forward(self, features: Tensor) -> Tensor:
         """Logits ``(batch, classes)`` of ``features``, ``(batch, features)``."""
+        if len(features) > 1 or not self.training:
+            features = self.norm(features)
+        else:  # a single vector has no variance
+            features = F.batch_norm(features, self.norm.running_mean, self.norm.running_var)
         return self.scale * F.linear(F.normalize(features), self.frame)

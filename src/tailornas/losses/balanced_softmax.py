@@ -2,7 +2,6 @@
 
 from typing import final
 
-import torch
 from torch import Tensor
 from torch.nn import functional as F
 
@@ -23,8 +22,8 @@ class BalancedSoftmax(LongTailLoss):
 
     log_counts: Tensor
 
-    def __init__(self, counts: ClassCounts, settings: NoSettings, generator: torch.Generator | None = None) -> None:
-        super().__init__(counts, settings, generator)
+    def __init__(self, counts: ClassCounts, settings: NoSettings) -> None:
+        super().__init__(counts, settings)
         self.register_buffer("log_counts", positive_counts(counts).log().float())
 
     def per_image(self, logits: Tensor, targets: Tensor) -> Tensor:

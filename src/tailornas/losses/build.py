@@ -72,16 +72,17 @@ def build_loss(
     Args:
         name: a name of :data:`LOSSES`.
         counts: training images a class.
-        generator: for a loss that draws random numbers (``seql``).
+        generator: what a loss that is random (``seql``) draws from; it can be set later, as ``loss.generator``.
         settings: what the loss's ``Settings`` describe.
 
     Raises:
         UnknownNameError: no such loss.
-        ConfigError: unknown or impossible settings, or no generator where one is needed.
+        ConfigError: unknown or impossible settings.
         DataError: the loss cannot be built from these counts.
     """
-    checked = loss_settings(name, settings)
-    return LOSSES[_known(name)](counts, checked, generator)
+    loss = LOSSES[_known(name)](counts, loss_settings(name, settings))
+    loss.generator = generator
+    return loss
 
 
 def check_head(loss: LongTailLoss, head: nn.Module) -> None:

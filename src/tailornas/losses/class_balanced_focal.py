@@ -1,10 +1,11 @@
 """Class-balanced focal loss: a sigmoid focal loss under the effective number of images."""
 
+import math
 from typing import final
 
 import torch
 from pydantic import BaseModel, ConfigDict, Field
-from torch import Tensor
+from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tailornas.losses.loss import LongTailLoss, target_mask
@@ -48,9 +49,11 @@ class ClassBalancedFocal(LongTailLoss):
 
     Cui et al. 2019 (1901.05555), section 4.3. The weights sum to the number of classes and the batch is
     averaged by its size, both as in the paper. For the softmax focal loss under class weights, call
-    :class:`Focal` with weights. The authors' code begins with a bias of ``-log(classes - 1)`` in the last
-    layer, without weight decay on it; here the last layer begins as for any other loss, so that the first
-    steps have a larger loss.
+    :class:`Focal` with weights.
+
+    A new linear head starts from a bias of ``-log(classes - 1)``, so that every class has the probability
+    ``1 / classes`` and the many negatives do not rule the first steps (the paper's section on sigmoid losses). The
+    paper spares it weight decay; here that is the optimizer's to say (``decay_all``).
 
     Raises:
         DataError: a class has no image.
@@ -61,14 +64,15 @@ class ClassBalancedFocal(LongTailLoss):
     settings: ClassBalancedFocalSettings
     class_weights: Tensor
 
-    def __init__(
-        self,
-        counts: ClassCounts,
-        settings: ClassBalancedFocalSettings,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(counts, settings, generator)
+    def __init__(self, counts: ClassCounts, settings: ClassBalancedFocalSettings) -> None:
+        super().__init__(counts, settings)
         self.register_buffer("class_weights", effective_number(counts, settings.beta))
+
+    @classmethod
+    def begin(cls, head: nn.Module) -> None:
+        """Sets the bias of a new linear head to ``-log(classes - 1)``."""
+        if isinstance(head, nn.Linear) and head.bias is not None:
+            nn.init.constant_(head.bias, -math.log(head.out_features - 1))
 
     def per_image(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See :meth:`LongTailLoss.per_image`; with the loss's own class weights."""

@@ -38,24 +38,22 @@ class Equalization(LongTailLoss):
     Args:
         counts: training images a class.
         settings: thresholds.
-        generator: draws beta; on the device of the logits, which else waits for it. Its state moves with every call,
-            so a resumable training sets ``loss.generator`` anew by position, every step or every epoch.
+
+    Set ``loss.generator``, from which beta is drawn, before the first call; on the device of the logits, which else
+    waits for it. Its state moves with every call, so a resumable training sets it anew by position, every step or
+    every epoch.
 
     Raises:
-        ConfigError: no generator; or no class is rare, so that the loss would be the cross-entropy, or every class is.
+        ConfigError: no class is rare, so that the loss would be the cross-entropy, or every class is; at a call: there
+            is no generator.
     """
 
     Settings = EqualizationSettings
     settings: EqualizationSettings
-    generator: torch.Generator
     is_rare: Tensor
 
-    def __init__(
-        self, counts: ClassCounts, settings: EqualizationSettings, generator: torch.Generator | None = None
-    ) -> None:
-        if generator is None:
-            raise ConfigError("the loss 'seql' draws random numbers: expected a torch.Generator, got None")
-        super().__init__(counts, settings, generator)
+    def __init__(self, counts: ClassCounts, settings: EqualizationSettings) -> None:
+        super().__init__(counts, settings)
         below = 0.3 / len(counts) if settings.rare is None else settings.rare
         is_rare = counts.tensor() < below * counts.total
         if is_rare.all() or not is_rare.any():
@@ -69,6 +67,8 @@ class Equalization(LongTailLoss):
 
     def per_image(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See :meth:`LongTailLoss.per_image`; random."""
+        if self.generator is None:
+            raise ConfigError("the loss 'seql' draws random numbers: expected loss.generator to be set, got None")
         draws = torch.rand(logits.shape, generator=self.generator, device=self.generator.device)
         beta = draws.to(logits.device) < self.settings.ignore
         left_out = beta & self.is_rare & ~target_mask(targets, self.classes)

@@ -58,13 +58,8 @@ class LabelAwareSmoothing(LongTailLoss):
     settings: LabelAwareSmoothingSettings
     smoothing: Tensor
 
-    def __init__(
-        self,
-        counts: ClassCounts,
-        settings: LabelAwareSmoothingSettings,
-        generator: torch.Generator | None = None,
-    ) -> None:
-        super().__init__(counts, settings, generator)
+    def __init__(self, counts: ClassCounts, settings: LabelAwareSmoothingSettings) -> None:
+        super().__init__(counts, settings)
         self.register_buffer("smoothing", smoothing_factors(counts, settings))
 
     def per_image(self, logits: Tensor, targets: Tensor) -> Tensor:

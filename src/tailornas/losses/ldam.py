@@ -2,7 +2,6 @@
 
 from typing import final
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -53,8 +52,8 @@ class LDAM(LongTailLoss):
     settings: LDAMSettings
     margins: Tensor
 
-    def __init__(self, counts: ClassCounts, settings: LDAMSettings, generator: torch.Generator | None = None) -> None:
-        super().__init__(counts, settings, generator)
+    def __init__(self, counts: ClassCounts, settings: LDAMSettings) -> None:
+        super().__init__(counts, settings)
         self.register_buffer("margins", ldam_margins(counts, settings.largest_margin))
 
     def per_image(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -2,7 +2,6 @@
 
 from typing import final
 
-import torch
 from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 from torch.nn import functional as F
@@ -71,10 +70,8 @@ class LogitAdjustment(LongTailLoss):
     settings: LogitAdjustmentSettings
     shift: Tensor
 
-    def __init__(
-        self, counts: ClassCounts, settings: LogitAdjustmentSettings, generator: torch.Generator | None = None
-    ) -> None:
-        super().__init__(counts, settings, generator)
+    def __init__(self, counts: ClassCounts, settings: LogitAdjustmentSettings) -> None:
+        super().__init__(counts, settings)
         self.register_buffer("shift", settings.tau * class_priors(counts).log())
 
     def per_image(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -35,25 +35,30 @@ class LongTailLoss(nn.Module, ABC):
     Args:
         counts: training images a class.
         settings: an instance of the loss's own ``Settings``.
-        generator: source of the numbers that a random loss draws; the others leave it alone.
 
     Raises:
         DataError: fewer than two classes.
     """
 
     Settings: ClassVar[type[BaseModel]] = NoSettings
-    head: ClassVar[Literal["any", "cosine"]] = "any"
-    """``"cosine"``: the loss scales its logits itself and needs cosines; see :func:`check_head`."""
+    head: ClassVar[Literal["linear", "cosine"]] = "linear"
+    """The head that it has by default. ``"cosine"``: it scales its logits itself; see :func:`check_head`."""
     own_weights: ClassVar[bool] = False
     """Whether class weights are part of the loss, so that it takes no others."""
 
-    def __init__(self, counts: ClassCounts, settings: BaseModel, generator: torch.Generator | None = None) -> None:
+    generator: torch.Generator | None = None
+    """What a random loss draws from, set anew by position in a resumable training; the others leave it alone."""
+
+    def __init__(self, counts: ClassCounts, settings: BaseModel) -> None:
         super().__init__()
         if len(counts) < 2:
             raise DataError(f"expected counts of at least 2 classes, got {len(counts)}: add a class")
         self.classes = len(counts)
         self.settings = settings
-        self.generator = generator
+
+    @classmethod
+    def begin(cls, head: nn.Module) -> None:
+        """Gives a new head, in place, what the loss has to start from; most start from any."""
 
     @abstractmethod
     def per_image(self, logits: Tensor, targets: Tensor) -> Tensor:

@@ -9,7 +9,7 @@ from torch import nn
 
 from tailornas.errors import ConfigError
 from tailornas.heads import build_head
-from tailornas.losses import LongTailLoss, build_loss, check_head, weights_at
+from tailornas.losses import LongTailLoss, build_loss, check_head
 from tailornas.methods.context import Context
 from tailornas.methods.fitting import Fitting
 from tailornas.methods.supernet import Supernet
@@ -27,7 +27,7 @@ from tailornas.spaces import (
     nearest_depth,
 )
 from tailornas.stages import Artifact
-from tailornas.training import TwoBranchNetwork, check_two_branch, new_head
+from tailornas.training import Objective, TwoBranchNetwork, check_two_branch
 
 __all__ = ["Contender", "baseline_network", "check_training", "found_network", "make_contender", "specimens"]
 
@@ -69,15 +69,16 @@ def check_training(fitting: Fitting, *networks: Backbone) -> None:
         DataError: class weights or counts that do not fit the classes.
     """
     settings, counts, rng = fitting.train, fitting.split.counts, generator(fitting.seed, "check")
-    loss, second = build_loss(settings.loss, counts, rng, **settings.loss_settings), settings.second_stage
+    loss, _ = (
+        Objective(stage, counts, seed=fitting.seed, stage=("check",), device=torch.device("cpu")).loss
+        for stage in (settings, settings.second_stage)
+    )
     for network in networks:
         check_head(loss, build_head(settings.resolved_head, network.least_feature_dim, len(counts), rng))
         if settings.two_branch:
             check_two_branch(network)
         if isinstance(network, DARTSNetwork):
             network.check_image_size(fitting.target.image_size)
-    build_loss(second.loss, counts, rng, **second.loss_settings)
-    weights_at(settings.resolved_schedule, settings.weighting, counts, progress=1.0)
     if settings.drop_path and not any(isinstance(network, DARTSNetwork) for network in networks):
         raise ConfigError(
             f"train.drop_path drops edges of cells and {type(networks[0]).__name__} has none: leave it out, or use the "
@@ -96,16 +97,17 @@ def found_network(context: Context, winner: Candidate, supernet: Supernet) -> Co
     space = supernet.space
     architecture = space.from_text(winner.architecture)
     identity: dict[str, Any] = {"space": dict(context.space_id), "architecture": winner.architecture}
-    if context.settings.init == "inherit":
+    classes, inherits = len(context.target.classes), context.settings.init == "inherit"
+    if inherits:
         network = space.derive(architecture, weights=True)
         identity["supernet"] = dict(supernet.identity)
     else:
-        new_weights = generator(context.seed, "train", "weights")
-        classes = len(context.target.classes)
-        network = context.build_network(space, architecture, classes, new_weights)
-    if not isinstance(network.head, nn.Linear):  # derived from a supernet that was adapted with cosines
-        network.head = network.new_head(len(context.target.classes), generator(context.seed, "train", "head"))
-    return make_contender(context.fitting, "train", "found network", winner.architecture, network, identity)
+        network = context.build_network(space, architecture, classes, generator(context.seed, "train", "weights"))
+    begun = inherits and isinstance(network.head, nn.Linear)
+    if inherits and not begun:  # the supernet was adapted with another head
+        network.head = network.new_head(classes, generator(context.seed, "train", "head"))
+    name, fitting = "found network", context.fitting
+    return make_contender(fitting, "train", name, winner.architecture, network, identity, begun=begun)
 
 
 def baseline_network(fitting: Fitting, winner: Candidate) -> Contender:
@@ -163,6 +165,8 @@ def make_contender(
     architecture: str | None,
     network: Backbone,
     identity: Mapping[str, Any],
+    *,
+    begun: bool = False,
 ) -> Contender:
     """Gives a network the heads it is trained with, unless it has them already, and puts it on the device.
 
@@ -173,22 +177,26 @@ def make_contender(
         architecture: the text form of a searched network.
         network: with linear heads for the target's classes.
         identity: JSON values that the network and its first weights depend on.
+        begun: whether its linear head comes from an earlier training, and stays what it is.
 
     Raises:
         ConfigError: the head and the loss do not belong together.
     """
     settings, target = fitting.train, fitting.target
-    rng = generator(fitting.seed, stage, "loss")
-    loss = build_loss(settings.loss, fitting.split.counts, rng, **settings.loss_settings)
+    loss = build_loss(settings.loss, fitting.split.counts, None, **settings.loss_settings)
     if settings.two_branch:
         network = TwoBranchNetwork(network, len(target.classes), generator(fitting.seed, stage, "branch"))
     if settings.resolved_head != "linear":
         rng = generator(fitting.seed, stage, "head")
         network.head = build_head(settings.resolved_head, network.feature_dim, len(target.classes), rng)
+    elif not begun:
+        loss.begin(network.head)
     check_head(loss, network.head)
-    if isinstance(network, DARTSNetwork) and network.auxiliary is not None and loss.head == "cosine":
-        rng = generator(fitting.seed, stage, "auxiliary")
-        network.auxiliary.head = new_head(network.auxiliary, type(loss), len(target.classes), rng)
+    if isinstance(network, DARTSNetwork) and network.auxiliary is not None:
+        if loss.head == "cosine":
+            rng = generator(fitting.seed, stage, "auxiliary")
+            network.auxiliary.head = build_head("cosine", network.auxiliary.feature_dim, len(target.classes), rng)
+        loss.begin(network.auxiliary.head)
     network.to(fitting.fabric.device).to(memory_format=torch.channels_last)
     costs = fitting.costs(count(network, target.image_size), lambda: network)
     return Contender(stage, name, architecture, network, loss, costs, identity)

@@ -12,19 +12,18 @@ from tailornas.methods.fitting import Fitting
 from tailornas.methods.plan import DEFAULT_EPOCHS, TrainPlan, divide_training_time, measuring_seconds
 from tailornas.metrics import difference_variances, mean_error
 from tailornas.metrics import report as recognition_report
-from tailornas.seeding import generator
 from tailornas.spaces import latencies
 from tailornas.stages import Artifact, Detached, Stage
 from tailornas.training import (
     EpochBatches,
     Fitted,
     PairedBatches,
+    epoch_sampler,
     fit_head,
     images_per_second,
     predict,
     replace_head,
     second_stage,
-    train_sampler,
 )
 from tailornas.training import train as train_network
 
@@ -147,8 +146,7 @@ def retrain_head(fitting: Fitting, contender: Contender) -> Contender:
     inputs = {**_train_inputs(fitting, contender), "second_stage": settings.model_dump(mode="json")}
     result = fitting.run.stage(f"{contender.stage}-head", inputs, compute)
     network.load_state_dict(dict(result.tensors))
-    rng = generator(fitting.seed, "second-stage", "loss")
-    return replace(contender, loss=build_loss(settings.loss, counts, rng, **settings.loss_settings))
+    return replace(contender, loss=build_loss(settings.loss, counts, None, **settings.loss_settings))
 
 
 def measure_latency(fitting: Fitting, *contenders: Contender) -> None:
@@ -217,14 +215,14 @@ def _train_inputs(fitting: Fitting, contender: Contender) -> dict[str, Any]:
 
 
 def _train_batches(fitting: Fitting, contender: Contender) -> EpochBatches:
-    batches = _batches(fitting, train_sampler(fitting.train), contender.stage)
+    batches = _batches(fitting, epoch_sampler(fitting.train), contender.stage)
     if fitting.train.two_branch:
         return PairedBatches(batches, _batches(fitting, SAMPLERS["reversed"], f"{contender.stage}/reversed"))
     return batches
 
 
 def _head_batches(fitting: Fitting, contender: Contender) -> Batches:
-    return _batches(fitting, SAMPLERS[fitting.train.second_stage.sampler], f"{contender.stage}-head")
+    return _batches(fitting, epoch_sampler(fitting.train.second_stage), f"{contender.stage}-head")
 
 
 def _batches(fitting: Fitting, sampler: Sampler, position: str) -> Batches:
@@ -237,7 +235,6 @@ def _train(fitting: Fitting, contender: Contender, batches: EpochBatches, epochs
         fitting.fabric,
         contender.network,
         batches,
-        contender.loss,
         fitting.split.counts,
         fitting.train,
         epochs=epochs,

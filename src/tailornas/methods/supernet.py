@@ -7,8 +7,9 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, final
 
-from tailornas.adaptation import HeadConfig, adapt_head, give_target_head
-from tailornas.data import SAMPLERS, Batches
+from tailornas.adaptation import adapt_head, give_target_head
+from tailornas.data import Batches
+from tailornas.losses import check_head
 from tailornas.methods.candidates import candidate_costs, counted_costs, scorer, seconds_a_candidate
 from tailornas.methods.context import Context
 from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, divide_search_time, measuring_seconds
@@ -19,11 +20,12 @@ from tailornas.stages import Artifact, Detached, Stage
 from tailornas.training import (
     EpochBatches,
     Fitted,
-    PretrainConfig,
+    Objective,
+    ObjectiveConfig,
+    epoch_sampler,
     give_source_head,
     images_per_second,
     new_head,
-    new_objective,
 )
 from tailornas.training import pretrain as train_supernet
 from tailornas.types import Architecture, ClassCounts
@@ -52,15 +54,13 @@ def check_stages(context: Context, space: SearchSpace[Backbone]) -> None:
         ConfigError: a loss needs a head that the space cannot have.
         DataError: class weights that do not fit the classes.
     """
-    stages: list[tuple[HeadConfig | PretrainConfig, ClassCounts]] = [
-        (context.settings.adapt, context.target.train.counts)
-    ]
+    stages: list[tuple[ObjectiveConfig, ClassCounts]] = [(context.settings.adapt, context.target.train.counts)]
     if context.source.weights is None:
         stages.append((context.settings.pretrain, context.source.train.counts))
     for settings, counts in stages:
-        rng = generator(context.seed, "check")
-        loss, _ = new_objective(settings, counts, rng, context.fabric.device)
-        new_head(space.network, type(loss), len(counts), rng)
+        objective = Objective(settings, counts, seed=context.seed, stage=("check",), device=context.fabric.device)
+        head = new_head(space.network, settings, len(counts), generator(context.seed, "check"))
+        check_head(objective.loss, head)
 
 
 def plan_search(context: Context) -> SearchPlan:
@@ -275,7 +275,7 @@ def _adapt(context: Context, space: SearchSpace[Backbone], batches: EpochBatches
 
 def _source_batches(context: Context) -> Batches:
     source, settings = context.source, context.settings.pretrain
-    sampler = SAMPLERS[settings.sampler or source.sampler]
+    sampler = epoch_sampler(settings, source.sampler)
     return context.fitting.batches(
         source.train, settings.batch_size, source.normalization, source.flip, sampler, "pretrain"
     )
@@ -283,7 +283,7 @@ def _source_batches(context: Context) -> Batches:
 
 def _target_batches(context: Context) -> Batches:
     target, settings = context.target, context.settings.adapt
-    sampler = SAMPLERS[settings.sampler]
+    sampler = epoch_sampler(settings)
     return context.fitting.batches(
         target.train, settings.batch_size, target.normalization, target.flip, sampler, "adapt"
     )

@@ -23,7 +23,7 @@ def network_values(folder: RunFolder, stage: str, settings: TrainConfig, init: s
     assert trained is not None and timed is not None and tested is not None
     values: dict[str, Any] = {**trained.values, **timed.values[stage], **tested.values[stage]}
     second = settings.second_stage
-    head_seconds = 0.0 if second.name == "none" else folder.seconds[f"{stage}-head"]
+    head_seconds = 0.0 if second.name == "none" else folder.seconds.get(f"{stage}-head")
     return Network(
         name=values["name"],
         architecture=values["architecture"],
@@ -32,7 +32,7 @@ def network_values(folder: RunFolder, stage: str, settings: TrainConfig, init: s
         latency_ms=values["latency_ms"],
         epochs=values["epochs"],
         head_epochs=second.epochs if second.trained else 0,
-        seconds=values["seconds"] + head_seconds,
+        seconds=None if head_seconds is None else values["seconds"] + head_seconds,
         init=init,
         loss=settings.title,
         metrics=values["metrics"],

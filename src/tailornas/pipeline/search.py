@@ -1,5 +1,6 @@
 """The whole job: from a configuration to a run folder with a trained network and a report."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, final
@@ -22,7 +23,8 @@ from tailornas.methods import (
 from tailornas.pipeline.images import READING, read_images
 from tailornas.pipeline.networks import network_values, weights_path
 from tailornas.report import Data, Limits, LogLine, Network, Plan, Report, Row, Verdict, render, summarize, verdict
-from tailornas.runs import Console, RunFolder, environment
+from tailornas.report.formats import ratio
+from tailornas.runs import Console, RunFolder
 from tailornas.seeding import generator
 from tailornas.spaces import (
     NORMALIZATION,
@@ -192,15 +194,21 @@ def _introduce(console: Console, folder: RunFolder, target: Dataset, source: Sup
     console.note(
         f"{target.description}: {len(target.train):,} training, {len(target.selection):,} selection and "
         f"{len(target.test):,} test images of {len(target.classes)} classes, {target.image_size} pixels, "
-        f"imbalance factor {target.imbalance_factor:.3g}."
+        f"imbalance factor {ratio(target.imbalance_factor)}."
     )
     folder.note(f"The supernet is trained on {source.description}.")
     if target.unscored:
-        folder.note(f"Classes with a single image, which no choice can heed: {', '.join(target.unscored)}.")
+        folder.note(f"Classes without a selection image, which no choice can heed: {_first(target.unscored)}.")
     if target.skipped:
-        folder.note(f"Images left out because they cannot be read: {', '.join(target.skipped)}.")
+        folder.note(f"Images left out because they cannot be read: {_first(target.skipped)}.")
     for sentence in target.notes:
         folder.note(sentence)
+
+
+def _first(names: Sequence[str], most: int = 5) -> str:
+    """The first names, and how many more there are; the report lists them all."""
+    more = f" and {len(names) - most:,} more" if len(names) > most else ""
+    return f"{', '.join(names[:most])}{more}"
 
 
 def _report(
@@ -212,7 +220,7 @@ def _report(
     command: str,
 ) -> Report:
     """Gathers what the stages left in the run folder."""
-    search = folder.artifact("search")
+    search, limits = folder.artifact("search"), config.limits
     assert search is not None
     found = network_values(folder, "train", config.train, "supernet" if config.init == "inherit" else "scratch")
     assert found["architecture"] is not None
@@ -220,7 +228,7 @@ def _report(
         title=f"TailorNAS on {target.source}",
         command=command,
         config_toml=to_toml(config),
-        environment=environment(),
+        environment=folder.environment,
         seconds=folder.seconds,
         notes=folder.notes,
         data=cast(Data, target.values()),
@@ -234,7 +242,7 @@ def _report(
         found=found,
         baseline=network_values(folder, "baseline", config.train, "scratch"),
         picture=draw(config.space, space, space.from_text(found["architecture"])),
-        limits=cast(Limits, config.limits.model_dump()),
+        limits=Limits(macs=limits.macs, params=limits.params, latency_ms=limits.latency_ms),
     )
 
 

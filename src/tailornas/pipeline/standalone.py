@@ -22,7 +22,8 @@ from tailornas.methods import train as train_contender
 from tailornas.pipeline.images import READING, read_images
 from tailornas.pipeline.networks import network_values, weights_path
 from tailornas.report import Data, LogLine, Network, NetworkReport, Verdict, render_network, result, summarize_one
-from tailornas.runs import Console, RunFolder, environment, read_json, recorded_job
+from tailornas.report.formats import ratio
+from tailornas.runs import Console, RunFolder, read_json, recorded_job
 from tailornas.search import Limits
 from tailornas.seeding import generator
 from tailornas.spaces import BackboneConfig, SpaceConfig, build_backbone, identify, space_config
@@ -111,7 +112,7 @@ def train(
         console.note(
             f"{target.description}: {len(fitting.split):,} training and {len(target.test):,} test images of "
             f"{len(target.classes)} classes, {target.image_size} pixels, imbalance factor "
-            f"{fitting.split.counts.imbalance_factor:.3g}."
+            f"{ratio(fitting.split.counts.imbalance_factor)}."
         )
         for sentence in target.notes:
             folder.note(sentence)
@@ -120,7 +121,8 @@ def train(
             "space": space and identify(space),
             "weights": backbone.weights and _content(backbone.weights),
         }
-        contender = make_contender(fitting, "train", _title(backbone.name), backbone.name, network, identity)
+        title, begun = _title(backbone.name), backbone.weights is not None
+        contender = make_contender(fitting, "train", title, backbone.name, network, identity, begun=begun)
         assert config.train.epochs is not None
         plan = TrainPlan(config.train.epochs)
         contender = retrain_head(fitting, train_contender(fitting, plan, contender))
@@ -153,7 +155,7 @@ def _report(
         config_toml=to_toml(config),
         data=cast(Data, data),
         network=trained,
-        environment=environment(),
+        environment=folder.environment,
         seconds=folder.seconds,
         notes=folder.notes,
         train_log=cast(list[LogLine], folder.logs("train")),

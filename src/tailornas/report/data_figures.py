@@ -87,18 +87,22 @@ def class_sizes(classes: Sequence[ClassValues]) -> go.Figure:
 
 
 def image_sizes(sizes: NDArray[np.int32]) -> go.Figure:
-    """Histograms of the widths and the heights of images.
+    """Histograms of the widths and the heights of images, in bins of whole pixels.
 
     Args:
         sizes: ``(images, 2)``, width and height in pixels, not all the same.
     """
     low, high = int(sizes.min()), int(sizes.max())
     logarithmic = high / low >= _WIDE
-    edges = np.geomspace(low, high + 1, _BINS + 1) if logarithmic else np.linspace(low, high + 1, _BINS + 1)
+    if logarithmic:
+        edges = np.unique(np.ceil(np.geomspace(low, high + 1, _BINS + 1)))
+    else:
+        step = -(-(high + 1 - low) // _BINS)
+        edges = np.arange(low, high + 1 + step, step)
     traces = []
     for side, color in (("width", FOUND), ("height", SELECTION)):
         images, _ = np.histogram(sizes[:, 0 if side == "width" else 1], edges)
-        spans = [f"{int(np.ceil(a))} to {int(np.ceil(b)) - 1}" for a, b in pairwise(edges)]
+        spans = [f"{a:.0f} to {b - 1:.0f}" if a < b - 1 else f"{a:.0f}" for a, b in pairwise(edges)]
         traces.append(
             go.Scatter(
                 x=np.repeat(edges, 2)[1:-1].tolist(),

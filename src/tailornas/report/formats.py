@@ -1,6 +1,6 @@
 """Numbers as people write them, each held together by no-break spaces."""
 
-__all__ = ["count", "duration", "milliseconds", "percent", "points", "relative", "with_error"]
+__all__ = ["count", "duration", "milliseconds", "percent", "points", "ratio", "relative", "with_error"]
 
 MINUS = "\N{MINUS SIGN}"
 SPACE = "\N{NO-BREAK SPACE}"
@@ -20,8 +20,10 @@ def count(number: float) -> str:
     return f"{text.rstrip('0').rstrip('.') if digits else text}{SPACE}{unit}"
 
 
-def duration(seconds: float) -> str:
-    """A time in its two largest units: ``3 min 12 s``, ``1 h 05 min``, ``2 d 03 h``, ``0.8 s``."""
+def duration(seconds: float | None) -> str:
+    """A time in its two largest units: ``3 min 12 s``, ``1 h 05 min``, ``2 d 03 h``, ``0.8 s``; None is a dash."""
+    if seconds is None:
+        return "\N{EN DASH}"
     if seconds < 9.95:
         return f"{seconds:.1f}{SPACE}s"
     whole = round(seconds)
@@ -49,6 +51,11 @@ def percent(rate: float) -> str:
 def points(difference: float) -> str:
     """A difference of two rates in percentage points, with its sign: ``+3.2``, ``−0.4``, ``0.0``."""
     return _signed(f"{100 * difference:+.1f}")
+
+
+def ratio(value: float) -> str:
+    """How many times as large something is, with four significant digits or more: ``1.5``, ``12.35``, ``12,346``."""
+    return f"{value:,.0f}" if value >= 999.95 else f"{value:.4g}"
 
 
 def relative(value: float, reference: float) -> str:

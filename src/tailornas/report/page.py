@@ -12,7 +12,7 @@ from markupsafe import Markup
 from plotly.offline import get_plotlyjs
 
 from tailornas.report.figures import by_size
-from tailornas.report.formats import count, duration, percent
+from tailornas.report.formats import count, duration, percent, ratio
 from tailornas.report.recognition import most_confused
 from tailornas.report.sections import fitted_text, limits_text, sections
 from tailornas.report.summary import summarize, verdict
@@ -49,7 +49,7 @@ class StageTime:
         stage: name of the stage.
         plan: expected work and speed, ``30 epochs at 2,140 images/s``; empty where not planned.
         planned: planned time.
-        taken: time that it took; empty where it did not run.
+        taken: time that it took; a dash where that is not known.
     """
 
     stage: str
@@ -99,7 +99,7 @@ def render_template(name: str, *, title: str, **values: Any) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    environment.filters |= {"count": count, "percent": percent}
+    environment.filters |= {"count": count, "percent": percent, "ratio": ratio}
     scripts = get_plotlyjs(), DRAW
     html = environment.get_template(name).render(
         title=title,
@@ -122,7 +122,7 @@ def stage_times(seconds: Mapping[str, float], plan: Sequence[Plan] = ()) -> list
             expected = plans[stage]
             work = f"{_work(expected)} at {expected['images_per_second']:,.0f} images/s"
             planned = duration(expected["seconds"])
-        taken = duration(seconds[stage]) if stage in seconds else ""
+        taken = duration(seconds.get(stage))
         lines.append(StageTime(stage, work, planned, taken))
     return lines
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import count
 from math import ceil, log10
 from typing import Any, final
 
@@ -199,7 +200,10 @@ def most_confused(metrics: Metrics) -> list[Confused]:
 
 
 def _round_step(size: int) -> int:
-    return next(step for step in (10, 20, 50, 100, 200, 500, 10 ** len(str(size))) if size / step <= 6)
+    """The smallest of 10, 20, 50, 100, 200, 500, 1,000 and so on that goes into ``size`` at most six times."""
+    steps = (digit * 10**power for power in count(1) for digit in (1, 2, 5))
+    step: int = next(step for step in steps if size / step <= 6)
+    return step
 
 
 def _recalls(classes: Sequence[ClassRecall], places: Sequence[float], name: str, color: str, symbol: str) -> list[Any]:

@@ -51,16 +51,16 @@ def verdict(found: Network, baseline: Network) -> Verdict:
         f"of {points(difference)} points has a paired standard error of {100 * error:.1f} (over test images: "
         "differences between trainings, by their seeds, are not included)"
     )
+    name, alike = baseline["name"], "."
     if found["epochs"] != baseline["epochs"]:
-        evidence += f"; they were trained {found['epochs']} and {baseline['epochs']} epochs, so not alike"
-    name = baseline["name"]
+        alike = f"; they were trained {found['epochs']} and {baseline['epochs']} epochs, so not alike."
     match _higher(difference, error):
         case "found":
-            return Verdict("found", f"The found network beats the baseline {name}", f"{evidence}.")
+            return Verdict("found", f"The found network beats the baseline {name}", f"{evidence}{alike}")
         case "baseline":
-            return Verdict("baseline", f"The baseline {name} beats the found network", f"{evidence}.")
+            return Verdict("baseline", f"The baseline {name} beats the found network", f"{evidence}{alike}")
     claim = f"No clear winner between the found network and the baseline {name}"
-    return Verdict("noise", claim, f"{evidence}, so it is within the noise.")
+    return Verdict("noise", claim, f"{evidence}, so it is within the noise{alike}")
 
 
 def result(network: Network) -> Verdict:
@@ -105,7 +105,7 @@ def summarize(found: Network, baseline: Network) -> dict[str, list[Row]]:
             Row("Loss", found["loss"], baseline["loss"]),
             Row("Starts from", found["init"], baseline["init"]),
             Row("Epochs", _epochs(found), _epochs(baseline)),
-            _cheaper("Time", found["seconds"], baseline["seconds"], duration),
+            _time(found["seconds"], baseline["seconds"]),
         ],
         "Test split": _recognition(found, baseline),
     }
@@ -127,6 +127,13 @@ def _higher(difference: float, error: float) -> Literal["found", "baseline"] | N
 def _epochs(network: Network) -> str:
     head = network["head_epochs"]
     return f"{network['epochs']}" + (f", then {head} of the head" if head else "")
+
+
+def _time(found: float | None, baseline: float | None) -> Row:
+    """Times of both trainings, compared where both are known."""
+    if found is None or baseline is None:
+        return Row("Time", duration(found), duration(baseline))
+    return _cheaper("Time", found, baseline, duration)
 
 
 def _cost(found: Network, baseline: Network) -> list[Row]:

@@ -133,7 +133,8 @@ class Timing(TypedDict):
 class Network(TypedDict):
     """A network trained to the end, what it costs and how it does on the test split.
 
-    ``head_epochs`` are those of a second stage, 0 where it has none, and ``seconds`` are those of both stages.
+    ``head_epochs`` are those of a second stage, 0 where it has none, and ``seconds`` are those of both stages, None
+    where those of one are not known.
     ``difference_se`` is the found network's, against the baseline; None of any other network.
     """
 
@@ -144,7 +145,7 @@ class Network(TypedDict):
     latency_ms: Timing | None
     epochs: int
     head_epochs: int
-    seconds: float
+    seconds: float | None
     init: str
     loss: str
     metrics: Metrics
@@ -169,7 +170,7 @@ class Report:
         command: shell command that repeats the run.
         config_toml: the resolved configuration.
         environment: versions, processor, threads, commit and the like, by name.
-        seconds: how long each stage took.
+        seconds: how long each stage took, of those of which that is known.
         notes: sentences that the reader must know.
         data: the images and their classes.
         plan: what each stage was expected to cost; empty where nothing was planned.
@@ -215,7 +216,7 @@ class NetworkReport:
         data: the images and their classes.
         network: the network.
         environment: versions, processor, threads, commit and the like, by name.
-        seconds: how long each stage took.
+        seconds: how long each stage took, of those of which that is known.
         notes: sentences that the reader must know.
         train_log: epochs of its training.
         head_log: epochs of the second stage, which fits its head alone; empty where there is none or nothing is fitted.

@@ -44,6 +44,8 @@ LEFTOVER = ".tmp"
 
 FULL = frozenset({errno.ENOSPC, errno.EDQUOT, errno.EFBIG})
 READ_ONLY = frozenset({errno.EROFS, errno.EACCES, errno.EPERM})
+NO_SYNC = frozenset({errno.EINVAL, errno.ENOTSUP, errno.EBADF})
+"""What file systems answer whose folders cannot be synchronised: some of networks, and some of FUSE."""
 DAMAGED = frozenset({errno.ENOENT, errno.EISDIR, errno.ENOTDIR, errno.ELOOP})
 """Of an error of reading: the file is not what a run wrote, whoever reads it and whenever."""
 
@@ -157,10 +159,13 @@ def truncate(path: Path, length: int) -> None:
 
 
 def sync(path: Path) -> None:
-    """Makes a file, or the names in a folder, survive a power failure."""
+    """Makes a file, or the names in a folder, survive a power failure; a folder as far as its file system can."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in NO_SYNC or not path.is_dir():
+            raise
     finally:
         os.close(descriptor)
 

@@ -25,14 +25,7 @@ from typing import Any, Self, final
 from tailornas.errors import DiskError, RunFolderError, TailorNASError
 from tailornas.runs.console import Console
 from tailornas.runs.environment import environment
-from tailornas.runs.files import (
-    disk_errors,
-    read_json_lines,
-    remove_folder,
-    sweep,
-    write_json,
-    write_text,
-)
+from tailornas.runs.files import disk_errors, read_json, read_json_lines, remove_folder, sweep, write_json, write_text
 from tailornas.runs.fingerprint import differences, fingerprint
 from tailornas.runs.keep import keep_configuration, keep_stage
 from tailornas.runs.lock import locked, terminable
@@ -59,7 +52,8 @@ class RunFolder:
     Attributes:
         path: the folder.
         notes: what the user was told, in this start and by stages whose results were already there.
-        seconds: working seconds of each stage that this start computed or found, in order.
+        seconds: working seconds of each stage that this start computed or found, in order; without those that are not
+            known any more, because ``run.json`` was deleted.
     """
 
     def __init__(
@@ -152,6 +146,16 @@ class RunFolder:
         """Seconds the run has been at work, over all starts, without work that gave way to other inputs."""
         return self._record.elapsed
 
+    @property
+    def environment(self) -> dict[str, Any]:
+        """What the last start that computed anything did so on and with; empty where that is not known.
+
+        Raises:
+            RunFolderError: its file is damaged.
+        """
+        path = self.path / ENVIRONMENT
+        return dict(read_json(path, "delete it: only what the run was computed on is lost")) if path.exists() else {}
+
     def stage(
         self,
         name: str,
@@ -198,7 +202,8 @@ class RunFolder:
             self._console.stage_skipped(name)
         with disk_errors(folder):
             (folder / CHECKPOINT).unlink(missing_ok=True)
-        self.seconds[name] = self._record.stages.get(name, 0.0)
+        if name in self._record.stages:
+            self.seconds[name] = self._record.stages[name]
         self._tell_environment(name, self._environment if result is None else result.get("environment", {}))
         artifact = self.artifact(name)
         assert artifact is not None

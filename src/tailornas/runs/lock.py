@@ -8,6 +8,7 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from io import FileIO
 from pathlib import Path
 from types import FrameType
 
@@ -27,31 +28,47 @@ def locked(path: Path) -> Iterator[None]:
         RunFolderError: another process holds it; names that process, and its host if it is another.
         DiskError: the lock file could not be written, or its file system has no locks.
     """
-    with disk_errors(path):
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
-    with os.fdopen(descriptor, "r+b", buffering=0) as file:
-        # Forked workers share the lock and outlive a killed parent by seconds: they must not keep it.
-        os.register_at_fork(after_in_child=file.close)
+    while True:
         with disk_errors(path):
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                process, _, host = file.read().decode(errors="replace").strip().partition("@")
-                where = f" on {host}" if host not in ("", platform.node()) else ""
-                raise RunFolderError(
-                    f"{path.parent} is in use by process {process or '(starting)'}{where}: "
-                    "wait until it ends, or choose another --out"
-                ) from None
-            except OSError as error:
-                if error.errno not in NO_LOCKS:
-                    raise
-                raise DiskError(
-                    f"cannot lock {path}: {error.strerror}: expected a file system with locks; choose another --out or "
-                    "have its locks switched on"
-                ) from error
-            file.truncate(0)
-            file.write(f"{os.getpid()}@{platform.node()}\n".encode())
-        yield
+            descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+        with os.fdopen(descriptor, "r+b", buffering=0) as file:
+            # Forked workers share the lock and outlive a killed parent by seconds: they must not keep it.
+            os.register_at_fork(after_in_child=file.close)
+            with disk_errors(path):
+                _lock(file, path)
+                if not _leads_to(path, file):
+                    continue
+                file.truncate(0)
+                file.write(f"{os.getpid()}@{platform.node()}\n".encode())
+            yield
+            return
+
+
+def _lock(file: FileIO, path: Path) -> None:
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        process, _, host = file.read().decode(errors="replace").strip().partition("@")
+        where = f" on {host}" if host not in ("", platform.node()) else ""
+        raise RunFolderError(
+            f"{path.parent} is in use by process {process or '(starting)'}{where}: "
+            "wait until it ends, or choose another --out"
+        ) from None
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        raise DiskError(
+            f"cannot lock {path}: {error.strerror}: expected a file system with locks; choose another --out or "
+            "have its locks switched on"
+        ) from error
+
+
+def _leads_to(path: Path, file: FileIO) -> bool:
+    """False where another process deleted the file after this one had opened it: nobody else would meet its lock."""
+    try:
+        return path.stat().st_ino == os.fstat(file.fileno()).st_ino
+    except FileNotFoundError:
+        return False
 
 
 @contextmanager

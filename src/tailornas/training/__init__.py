@@ -12,9 +12,9 @@ from tailornas.training.loop import (
     learning_rate_at,
     make_optimizer,
 )
-from tailornas.training.objective import check_objective, new_head, new_objective
+from tailornas.training.objective import Objective, ObjectiveConfig, epoch_sampler, new_head
 from tailornas.training.second_stage import SecondStageConfig, fit_head, replace_head, second_stage
-from tailornas.training.standalone import PUBLISHED_RECIPE, TrainConfig, train, train_sampler
+from tailornas.training.standalone import PUBLISHED_RECIPE, TrainConfig, train
 from tailornas.training.supernet import PretrainConfig, give_source_head, pretrain
 from tailornas.training.throughput import images_per_second
 from tailornas.training.two_branch import PairedBatches, TwoBranchNetwork, check_two_branch, two_branch_loss
@@ -24,6 +24,8 @@ __all__ = [
     "DeviceConfig",
     "EpochBatches",
     "Fitted",
+    "Objective",
+    "ObjectiveConfig",
     "OptimizerConfig",
     "PairedBatches",
     "Position",
@@ -33,8 +35,8 @@ __all__ = [
     "TrainConfig",
     "TwoBranchNetwork",
     "batch_statistics",
-    "check_objective",
     "check_two_branch",
+    "epoch_sampler",
     "fit",
     "fit_head",
     "give_source_head",
@@ -44,13 +46,11 @@ __all__ = [
     "make_optimizer",
     "native_bf16",
     "new_head",
-    "new_objective",
     "predict",
     "pretrain",
     "recalibrate",
     "replace_head",
     "second_stage",
     "train",
-    "train_sampler",
     "two_branch_loss",
 ]

@@ -1,40 +1,40 @@
-"""What every stage that fits to labels has: a loss, class weights, a sampler, and the head that the loss needs."""
+"""What every stage that fits to labels has: a loss, class weights, samplers, their schedule, blending, and a head."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
+from abc import ABC
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self, final
 
 import torch
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from torch import Tensor, nn
 
-from tailornas.data import SAMPLERS
+from tailornas.data import SAMPLERS, Sampler
 from tailornas.errors import ConfigError, UnknownNameError
-from tailornas.heads import build_head
+from tailornas.heads import HEADS, build_head
 from tailornas.losses import (
     LOSSES,
     WEIGHTING_FORMS,
-    LongTailLoss,
+    LossName,
+    MixConfig,
+    ScheduleConfig,
     Weighting,
     build_loss,
     check_weighting,
-    class_weights,
     loss_settings,
+    mix,
+    mixed_loss,
+    sampler_at,
+    weights_at,
 )
+from tailornas.seeding import generator
 from tailornas.spaces import Backbone
+from tailornas.training.loop import Position
 from tailornas.types import ClassCounts
 
-__all__ = [
-    "CLASS_WEIGHTS",
-    "LOSS",
-    "LOSS_SETTINGS",
-    "SAMPLER",
-    "Objective",
-    "check_objective",
-    "new_head",
-    "new_objective",
-]
+__all__ = ["Objective", "ObjectiveConfig", "epoch_sampler", "new_head"]
 
+# What configurations say of their keys.
 LOSS = f"loss: ce for cross_entropy, {', '.join(LOSSES)}"
-"""What a configuration says of its key ``loss``; the next ones of the keys that go with it."""
 LOSS_SETTINGS = "settings of the loss: " + " | ".join(
     f"{name} "
     + ", ".join(
@@ -48,84 +48,166 @@ CLASS_WEIGHTS = f"{', '.join(WEIGHTING_FORMS)}, or one number a class"
 SAMPLER = f"order of an epoch: {', '.join(SAMPLERS)}"
 
 
-class Objective(Protocol):
-    """The settings of a stage that say what is minimised."""
+class ObjectiveConfig(BaseModel, ABC):
+    """What a stage minimises and how often it meets each class: the same keys in every stage.
+
+    Raises:
+        UnknownNameError: no such loss, weighting, schedule, sampler, head or mix.
+        ConfigError: settings that do not belong together.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+
+    own_schedules: ClassVar[Mapping[str, str]] = {"ldam": "drw"}
+    """Loss -> the schedule that it has unless another is named; the others have none."""
+
+    loss: LossName = Field("cross_entropy", description=LOSS)
+    loss_settings: dict[str, float | str] = Field({}, description=LOSS_SETTINGS)
+    class_weights: Weighting | None = Field(None, description=f"{CLASS_WEIGHTS}; none: auto with drw, else all 1")
+    schedule: ScheduleConfig | None = Field(
+        None, description="when class weights or balanced sampling come in; none: drw with ldam, else not deferred"
+    )
+    sampler: str | None = Field("instance", description=f"{SAMPLER}; none: instance")
+    head: str | None = Field(None, description=f"last layer: {', '.join(HEADS)}; none: cosine with ldam, else linear")
+    mix: MixConfig = MixConfig()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _schedule_of_the_loss(cls, values: Any) -> Any:
+        """A schedule of which only the start is given is the one that the loss has of its own."""
+        schedule = values.get("schedule") if isinstance(values, Mapping) else None
+        if isinstance(schedule, Mapping) and "name" not in schedule:
+            loss = values.get("loss", cls.model_fields["loss"].default)
+            return {**values, "schedule": {"name": cls.own_schedules.get(loss, "none"), **schedule}}
+        return values
+
+    @model_validator(mode="after")
+    def _objective_fits(self) -> Self:
+        loss_settings(self.loss, self.loss_settings)
+        if self.class_weights == ():
+            raise ConfigError("class_weights: expected a name, or one number a class, got none: leave them out")
+        check_weighting(self.class_weights)
+        if self.sampler is not None and self.sampler not in SAMPLERS:
+            raise UnknownNameError("sampler", self.sampler, list(SAMPLERS))
+        if self.head is not None and self.head not in HEADS:
+            raise UnknownNameError("head", self.head, list(HEADS))
+        schedule = self.resolved_schedule
+        if LOSSES[self.loss].own_weights and self.weighting is not None:
+            brought = "schedule 'drw'" if self.class_weights is None else f"class_weights {self.class_weights!r}"
+            raise ConfigError(
+                f"the loss {self.loss!r} has class weights of its own and {brought} would bring in others: leave "
+                "them out, or choose the loss 'focal'"
+            )
+        if schedule.name == "drs" and self.sampler == "class_balanced":
+            raise ConfigError(
+                "schedule 'drs' brings in the sampler 'class_balanced', which is there from the beginning: leave out "
+                "one of them"
+            )
+        return self
 
     @property
-    def loss(self) -> str:
-        """Name of the loss."""
-        ...
+    def resolved_schedule(self) -> ScheduleConfig:
+        """The schedule, or the one that belongs to the loss."""
+        return self.schedule or ScheduleConfig(name=self.own_schedules.get(self.loss, "none"))
 
     @property
-    def loss_settings(self) -> Mapping[str, Any]:
-        """Its settings, by name."""
-        ...
+    def weighting(self) -> Weighting | None:
+        """The class weights, or those that the schedule brings in where none are named."""
+        if self.class_weights is None and self.resolved_schedule.name == "drw":
+            return "auto"
+        return self.class_weights
 
     @property
-    def class_weights(self) -> Weighting | None:
-        """Class weights, from the beginning; None: none."""
-        ...
+    def resolved_head(self) -> str:
+        """The head, or the one that the loss needs."""
+        return self.head or LOSSES[self.loss].head
 
 
-def new_objective(
-    settings: Objective, counts: ClassCounts, generator: torch.Generator, device: torch.device
-) -> tuple[LongTailLoss, Tensor | None]:
-    """The loss of a stage and its class weights: float32 ``(classes,)`` on ``device``, or None.
+@final
+class Objective:
+    """What a stage minimises, batch by batch; everything random in it follows from the step.
 
     Args:
-        settings: what is minimised.
+        settings: the stage's.
         counts: training images a class.
-        generator: what a loss that is random draws from.
-        device: where the weights are wanted.
+        seed: the run's seed.
+        stage: where in the run's randomness the stage stands.
+        device: where batches are.
 
     Raises:
-        DataError: the loss, or its weights, do not fit the counts.
+        ConfigError: settings that these counts cannot have.
+        DataError: the loss, or class weights, do not fit the counts.
     """
-    weights = None if settings.class_weights is None else class_weights(settings.class_weights, counts).to(device)
-    return build_loss(settings.loss, counts, generator, **settings.loss_settings), weights
+
+    def __init__(
+        self, settings: ObjectiveConfig, counts: ClassCounts, *, seed: int, stage: tuple[str, ...], device: torch.device
+    ) -> None:
+        self.loss = build_loss(settings.loss, counts, None, **settings.loss_settings)
+        weights_at(settings.resolved_schedule, settings.weighting, counts, 1.0, device)  # refused now or never
+        self._settings, self._counts = settings, counts
+        self._seed, self._stage, self._device = seed, stage, device
+
+    def begin(self, images: Tensor, labels: Tensor, at: Position) -> tuple[Tensor, Callable[[Tensor], Tensor]]:
+        """What to show the network in this step, and what its logits lose.
+
+        Args:
+            images: ``(batch, 3, height, width)``.
+            labels: int64 ``(batch,)``.
+            at: the step.
+
+        Returns:
+            Images of the same shape, blended if the settings say so, and a function of the logits ``(batch, classes)``
+            for them that gives a float32 scalar.
+        """
+        self.reseed(at)
+        settings, loss = self._settings, self.loss
+        weights = weights_at(settings.resolved_schedule, settings.weighting, self._counts, at.progress, self._device)
+        mixed = mix(settings.mix, images, labels, generator(self._seed, *self._stage, "mix", at.step), self._counts)
+        if mixed is None:
+            return images, lambda logits: loss(logits, labels, weights)
+        return mixed.images, lambda logits: mixed_loss(loss, logits, mixed, weights)
+
+    def reseed(self, at: Position) -> None:
+        """Draws what a random loss draws by the step, so that a resumed training draws the same."""
+        self.loss.generator = generator(self._seed, *self._stage, "loss", at.step, device=self._device)
 
 
-def check_objective(loss: str, settings: Mapping[str, Any], weighting: Weighting | None, sampler: str | None) -> None:
-    """Refuses names that nothing has, and settings that do not belong together.
+def epoch_sampler(settings: ObjectiveConfig, default: str = "instance") -> Sampler:
+    """The sampler of ``settings``, until its schedule brings in balanced sampling.
 
     Args:
-        loss: name of a loss.
-        settings: of the loss, by name.
-        weighting: class weights; None: none.
-        sampler: name of a sampler; None: another decides.
-
-    Raises:
-        UnknownNameError: no such loss, weighting or sampler.
-        ConfigError: settings that the loss does not have, or class weights for a loss that has its own.
+        settings: of a stage.
+        default: the sampler where the settings name none.
     """
-    loss_settings(loss, settings)
-    check_weighting(weighting)
-    if sampler is not None and sampler not in SAMPLERS:
-        raise UnknownNameError("sampler", sampler, list(SAMPLERS))
-    if weighting is not None and LOSSES[loss].own_weights:
-        raise ConfigError(
-            f"the loss {loss!r} has class weights of its own and class_weights {weighting!r} would bring in others: "
-            "leave them out, or choose the loss 'focal'"
-        )
+
+    def order(labels: Tensor, counts: ClassCounts, generator: torch.Generator, progress: float) -> Tensor:
+        name = sampler_at(settings.resolved_schedule, settings.sampler or default, progress)
+        return SAMPLERS[name](labels, counts, generator, progress)
+
+    return order
 
 
-def new_head(network: Backbone, loss: type[LongTailLoss], classes: int, generator: torch.Generator) -> nn.Module:
-    """A head for ``network`` of the kind that ``loss`` needs: a linear one, or cosines.
+def new_head(network: Backbone, settings: ObjectiveConfig, classes: int, generator: torch.Generator) -> nn.Module:
+    """A head for ``network`` of the kind that ``settings`` name or their loss needs, on the network's device.
 
     Args:
         network: any backbone; where architectures decide its features, only linear heads can follow them.
-        loss: what the head will be fitted by.
+        settings: by which the head will be fitted.
         classes: outputs of the head.
         generator: draws the weights.
 
     Raises:
-        ConfigError: the loss needs cosines and the features are elastic.
+        ConfigError: the head is not linear and the features are elastic.
     """
-    if loss.head != "cosine":
-        return network.new_head(classes, generator)
-    if network.elastic_features:
+    name, device = settings.resolved_head, next(network.parameters()).device
+    if name == "linear":
+        head = network.new_head(classes, generator)
+    elif network.elastic_features:
         raise ConfigError(
-            f"{loss.__name__} needs a cosine head, which cannot follow features whose number architectures "
-            "decide: use another loss"
+            f"the head {name!r} cannot follow features whose number architectures decide: expected the head 'linear' "
+            f"and a loss for it, such as 'ce' (the loss is {settings.loss!r})"
         )
-    return build_head("cosine", network.feature_dim, classes, generator)
+    else:
+        head = build_head(name, network.feature_dim, classes, generator)
+    LOSSES[settings.loss].begin(head)
+    return head.to(device)

@@ -5,17 +5,17 @@ from typing import Literal, Self, final
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from tailornas.errors import ConfigError
 from tailornas.heads import LWSHead, build_head, nearest_class_mean, tau_normalized
-from tailornas.losses import LOSSES, LossName, build_loss, check_head, class_priors
+from tailornas.losses import LOSSES, ScheduleConfig, adjust_logits, check_head, class_priors
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone
 from tailornas.stages import Stage
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
-from tailornas.training.objective import LOSS, LOSS_SETTINGS, SAMPLER, check_objective
+from tailornas.training.objective import SAMPLER, Objective, ObjectiveConfig, new_head
 from tailornas.types import ClassCounts
 
 __all__ = ["SecondStageConfig", "fit_head", "replace_head", "second_stage"]
@@ -25,8 +25,8 @@ TRAINED = ("crt", "lws")
 
 
 @final
-class SecondStageConfig(BaseModel):
-    """What happens to the head after training.
+class SecondStageConfig(ObjectiveConfig):
+    """What happens to the head after training; for what else is raised see :class:`ObjectiveConfig`.
 
     Deviation: ``crt`` and ``lws`` are trained by the project's optimizer, SGD from 0.1 with Nesterov momentum 0.9, five
     percent of warm-up, a cosine to zero and clipped gradients, in the batches of the training. The authors' code for
@@ -34,30 +34,29 @@ class SecondStageConfig(BaseModel):
     LWS. The weight decay is theirs; here it spares vectors, so the scales of LWS too.
 
     Raises:
-        UnknownNameError: no such loss or sampler.
         ConfigError: settings of another second stage.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
+    own_schedules = {}  # noqa: RUF012  # its batches are balanced: class weights beside them would over-correct
 
     name: Literal["none", "crt", "lws", "tau_norm", "ncm", "logit_adjustment"] = Field(
         "none",
-        description="crt: a new linear head is trained; lws: the head's scales are; tau_norm: its rows are normalised; "
+        description="crt: a new head is trained; lws: the head's scales are; tau_norm: its rows are normalised; "
         "ncm: nearest class mean; logit_adjustment: log priors are subtracted",
     )
     epochs: int = Field(10, ge=1, description="crt, lws")
-    sampler: str = Field("class_balanced", description=f"crt, lws: {SAMPLER}")
-    loss: LossName = Field("cross_entropy", description=f"crt, lws: {LOSS}")
-    loss_settings: dict[str, float | str] = Field({}, description=f"crt, lws: {LOSS_SETTINGS}")
+    schedule: ScheduleConfig | None = Field(
+        None, description="when class weights or balanced sampling come in; none: not deferred"
+    )
+    sampler: str | None = Field("class_balanced", description=SAMPLER)
     optimizer: OptimizerConfig = Field(OptimizerConfig(weight_decay=5e-4), description="crt, lws")
     tau: float = Field(1.0, ge=0, description="tau_norm: 1 makes all rows equally long; logit_adjustment: 1 is exact")
 
     @model_validator(mode="after")
     def _check(self) -> Self:
-        check_objective(self.loss, self.loss_settings, None, self.sampler)
         used = {"name"}
         if self.trained:
-            used |= {"epochs", "sampler", "loss", "loss_settings", "optimizer"}
+            used |= {*ObjectiveConfig.model_fields, "epochs", "optimizer"} - ({"head"} if self.name == "lws" else set())
         elif self.name in ("tau_norm", "logit_adjustment"):
             used.add("tau")
         for setting, field in type(self).model_fields.items():
@@ -72,6 +71,10 @@ class SecondStageConfig(BaseModel):
             raise ConfigError(
                 f"second stage 'lws' scales a linear head but the loss {self.loss!r} expects cosines: choose another "
                 "loss, or the second stage 'crt'"
+            )
+        if self.head == "etf":
+            raise ConfigError(
+                "second stage 'crt' trains a new head, and nothing of the head 'etf' is trained: choose another head"
             )
         return self
 
@@ -103,10 +106,11 @@ def replace_head(network: Backbone, counts: ClassCounts, settings: SecondStageCo
         seed: draws a new head's weights.
     """
     head, device = network.head, next(network.parameters()).device
-    if settings.name in ("crt", "ncm"):
-        trained = "cosine" if LOSSES[settings.loss].head == "cosine" else "linear"
-        name = "scaled_cosine" if settings.name == "ncm" else trained
-        network.head = build_head(name, network.feature_dim, len(counts), generator(seed, "second-stage", "head"))
+    classes, rng = len(counts), generator(seed, "second-stage", "head")
+    if settings.name == "crt":
+        network.head = new_head(network, settings, classes, rng)
+    elif settings.name == "ncm":
+        network.head = build_head("scaled_cosine", network.feature_dim, classes, rng)
     elif settings.name != "none":
         assert isinstance(head, nn.Linear)
         if settings.name == "tau_norm":
@@ -162,15 +166,14 @@ def fit_head(
 ) -> Fitted:
     """What :func:`second_stage`, whose arguments it takes, does where something is trained."""
     network.eval()
-    loss = build_loss(settings.loss, counts, generator(seed, "second-stage", "loss"), **settings.loss_settings)
-    check_head(loss, network.head)
+    objective = Objective(settings, counts, seed=seed, stage=("second-stage",), device=fabric.device)
+    check_head(objective.loss, network.head)
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
-        loss.generator = generator(seed, "second-stage", "loss", at.step, device=fabric.device)
+        shown, loss = objective.begin(images, labels, at)
         with torch.inference_mode():
-            features = network.features(images)
-        value: Tensor = loss(network.classify(features.clone()), labels)
-        return value
+            features = network.features(shown)
+        return loss(network.classify(features.clone()))
 
     return fit(
         fabric,
@@ -207,5 +210,5 @@ def _less_log_priors(head: nn.Linear, counts: ClassCounts, tau: float) -> nn.Lin
     with torch.no_grad():
         adjusted.weight.copy_(head.weight)
         bias = torch.zeros_like(adjusted.bias) if head.bias is None else head.bias
-        adjusted.bias.copy_(bias - tau * class_priors(counts).to(bias).log())
+        adjusted.bias.copy_(adjust_logits(bias, class_priors(counts).to(bias), tau))
     return adjusted

@@ -5,38 +5,25 @@ from typing import Any, Self, final
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
-from tailornas.data import SAMPLERS, Sampler
-from tailornas.errors import ConfigError, DataError, UnknownNameError
-from tailornas.heads import HEADS
-from tailornas.losses import (
-    LOSSES,
-    LongTailLoss,
-    LossName,
-    MixConfig,
-    ScheduleConfig,
-    Weighting,
-    mix,
-    mixed_loss,
-    sampler_at,
-    weights_at,
-)
+from tailornas.errors import ConfigError
+from tailornas.losses import LOSSES, LossName
 from tailornas.seeding import generator
 from tailornas.spaces import DARTSNetwork
 from tailornas.stages import Stage
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
-from tailornas.training.objective import CLASS_WEIGHTS, LOSS, LOSS_SETTINGS, SAMPLER, check_objective
+from tailornas.training.objective import LOSS, Objective, ObjectiveConfig
 from tailornas.training.second_stage import SecondStageConfig
 from tailornas.training.two_branch import TwoBranchNetwork, two_branch_loss
 from tailornas.types import ClassCounts
 
-__all__ = ["PUBLISHED_RECIPE", "TrainConfig", "train", "train_sampler"]
+__all__ = ["PUBLISHED_RECIPE", "TrainConfig", "train"]
 
 
 @final
-class TrainConfig(BaseModel):
+class TrainConfig(ObjectiveConfig):
     """How a network is trained on the target; in a search the found network and its baseline, both the same way.
 
     Raises:
@@ -44,21 +31,11 @@ class TrainConfig(BaseModel):
         ConfigError: settings that do not belong together.
     """
 
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
-
     epochs: int | None = Field(
-        None, ge=1, description="at most, under a time limit; none: planned from it, else the command's default"
+        None, ge=1, description="at most, under a time limit; none: planned from it, else 100 in a search"
     )
     batch_size: int = Field(128, ge=2, description="images a step")
     loss: LossName = Field("ldam", description=LOSS)
-    loss_settings: dict[str, float | str] = Field({}, description=LOSS_SETTINGS)
-    class_weights: Weighting | None = Field(None, description=f"{CLASS_WEIGHTS}; none: auto with drw, else all 1")
-    schedule: ScheduleConfig | None = Field(
-        None, description="when class weights or balanced sampling come in; none: drw with ldam, else not deferred"
-    )
-    sampler: str = Field("instance", description=SAMPLER)
-    head: str | None = Field(None, description=f"last layer: {', '.join(HEADS)}; none: cosine with ldam, else linear")
-    mix: MixConfig = MixConfig()
     two_branch: bool = Field(
         False, description="bilateral-branch training (BBN), of a network twice from its last block on"
     )
@@ -74,24 +51,17 @@ class TrainConfig(BaseModel):
 
     @model_validator(mode="after")
     def _belong_together(self) -> Self:
-        check_objective(self.loss, self.loss_settings, self.class_weights, self.sampler)
-        if self.head is not None and self.head not in HEADS:
-            raise UnknownNameError("head", self.head, list(HEADS))
-        if self.resolved_schedule.name == "drw" and LOSSES[self.loss].own_weights:
-            raise ConfigError(
-                f"the loss {self.loss!r} has class weights of its own and schedule 'drw' would bring in others: leave "
-                "it out, or choose the loss 'focal'"
-            )
-        if self.two_branch and (self.mix.name != "none" or self.weighting is not None or self.schedule is not None):
-            raise ConfigError(
-                "two_branch has a schedule and a second sampler of its own: leave out mix, class_weights and schedule, "
-                "and choose a loss without a schedule, such as 'ce'"
-            )
         schedule = self.resolved_schedule
-        if schedule.name == "drs" and self.sampler == "class_balanced":
+        own = {
+            f"mix {self.mix.name!r}": self.mix.name != "none",
+            f"class_weights {self.class_weights!r}": self.class_weights is not None,
+            f"schedule {schedule.name!r}": schedule.name != "none",
+            f"sampler {self.sampler!r}": self.sampler not in (None, "instance"),
+        }
+        if self.two_branch and (found := next((what for what, holds in own.items() if holds), None)):
             raise ConfigError(
-                "schedule 'drs' brings in the sampler 'class_balanced', which is there from the beginning: leave out "
-                "one of them"
+                f"two_branch has a schedule and samplers of its own and got {found}: leave it out, and choose a loss "
+                "without a schedule, such as 'ce'"
             )
         if schedule.name == "drs" and schedule.start > 0 and self.epochs == 1:
             raise ConfigError("schedule 'drs' changes the sampler between epochs and there is one: give at least 2")
@@ -102,7 +72,7 @@ class TrainConfig(BaseModel):
                 or LOSSES[self.loss].own_weights,
                 "mix 'remix'": self.mix.name == "remix",
                 f"class weights {self.weighting!r}": self.weighting is not None,
-                f"sampler {self.sampler!r}": self.sampler != "instance",
+                f"sampler {self.sampler!r}": self.sampler not in (None, "instance"),
                 f"schedule {schedule.name!r}": schedule.name != "none",
                 "two_branch": self.two_branch,
             }
@@ -115,21 +85,6 @@ class TrainConfig(BaseModel):
         return self
 
     @property
-    def resolved_schedule(self) -> ScheduleConfig:
-        """The schedule, or the one that belongs to the loss."""
-        return self.schedule or ScheduleConfig(name="drw" if self.loss == "ldam" else "none")
-
-    @property
-    def weighting(self) -> Weighting | None:
-        """The class weights, or those that the schedule brings in where none are named."""
-        return self.class_weights or ("auto" if self.resolved_schedule.name == "drw" else None)
-
-    @property
-    def resolved_head(self) -> str:
-        """The head, or the one that the loss needs."""
-        return self.head or ("cosine" if LOSSES[self.loss].head == "cosine" else "linear")
-
-    @property
     def title(self) -> str:
         """What people read: ``mixup + balanced_softmax``, ``ldam + drw``, ``cross_entropy + auto weights``."""
         weights = "own" if isinstance(self.class_weights, tuple) else self.class_weights
@@ -138,8 +93,8 @@ class TrainConfig(BaseModel):
             (self.loss, None),
             (f"{weights} weights", "None weights"),
             (self.resolved_schedule.name, "none"),
-            (self.sampler, "instance"),
-            (self.resolved_head, "cosine" if LOSSES[self.loss].head == "cosine" else "linear"),
+            (self.sampler or "instance", "instance"),
+            (self.resolved_head, LOSSES[self.loss].head),
             ("two branches" if self.two_branch else "", ""),
             (self.second_stage.name, "none"),
         )
@@ -160,22 +115,10 @@ default.
 """
 
 
-def train_sampler(settings: TrainConfig) -> Sampler:
-    """The sampler of ``settings``, until its schedule brings in balanced sampling."""
-
-    def order(labels: Tensor, counts: ClassCounts, generator: torch.Generator, progress: float) -> Tensor:
-        return SAMPLERS[sampler_at(settings.resolved_schedule, settings.sampler, progress)](
-            labels, counts, generator, progress
-        )
-
-    return order
-
-
 def train(
     fabric: Fabric,
     network: nn.Module,
     batches: EpochBatches,
-    loss: LongTailLoss,
     counts: ClassCounts,
     settings: TrainConfig,
     *,
@@ -188,12 +131,11 @@ def train(
 
     Args:
         fabric: device and precision.
-        network: on the device; its head, and its auxiliary head's, must be those that ``loss`` needs.
-        batches: the training images, in the order of :func:`train_sampler`; paired ones for a two-branch network.
-        loss: called as ``loss(logits, targets, weights)``.
+        network: on the device; its head, and its auxiliary head's, must be those that the loss needs.
+        batches: the training images, in the order of :func:`epoch_sampler`; paired ones for a two-branch network.
         counts: training images a class.
-        settings: class weights and their schedule, blending of images, optimizer; ``drop_path`` and ``auxiliary`` are
-            for networks that have edges and an auxiliary head.
+        settings: the objective and the optimizer; ``drop_path`` and ``auxiliary`` are for networks that have edges and
+            an auxiliary head.
         epochs: how many epochs.
         seed: what blending, dropped paths, and a loss or modules that draw random numbers, draw them from.
         stage: checkpoints, log and progress.
@@ -201,40 +143,28 @@ def train(
 
     Raises:
         ConfigError: a two-branch network is to be compiled.
-        DataError: the loss was built for another number of classes.
+        DataError: class weights that do not fit the counts.
         DivergenceError: a loss was not finite.
     """
-    if loss.classes != len(counts):
-        raise DataError(
-            f"{type(loss).__name__} was built from the counts of {loss.classes} classes and training has "
-            f"{len(counts)}: build it from the counts of the training images"
-        )
     if compiled and isinstance(network, TwoBranchNetwork):
         raise ConfigError("torch.compile does not reach two-branch training: leave out device.compile or two_branch")
     cells = network if isinstance(network, DARTSNetwork) else None
     has_auxiliary = cells is not None and cells.auxiliary is not None
     outputs: Callable[[Tensor], Any] = cells.forward_with_auxiliary if cells is not None and has_auxiliary else network
     forward = torch.compile(outputs) if compiled else outputs
-    schedule, weighting = settings.resolved_schedule, settings.weighting
+    objective = Objective(settings, counts, seed=seed, stage=(), device=fabric.device)
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
-        loss.generator = generator(seed, "loss", at.step, device=fabric.device)
         if isinstance(network, TwoBranchNetwork):
-            return two_branch_loss(network, loss, images, labels, at.progress)
+            objective.reseed(at)
+            return two_branch_loss(network, objective.loss, images, labels, at.progress)
         if cells is not None and settings.drop_path:
             # Linear in time, as in the published code of DARTS.
             edges = generator(seed, "drop path", at.step, device=fabric.device)
             cells.drop_path(settings.drop_path * at.progress, edges)
-        weights = weights_at(schedule, weighting, counts, at.progress, fabric.device)
-        mixed = mix(settings.mix, images, labels, generator(seed, "mix", at.step), counts)
-
-        def value(logits: Tensor) -> Tensor:
-            return loss(logits, labels, weights) if mixed is None else mixed_loss(loss, logits, mixed, weights)
-
-        logits = forward(images if mixed is None else mixed.images)
-        if has_auxiliary:
-            return value(logits[0]) + settings.auxiliary * value(logits[1])
-        return value(logits)
+        shown, loss = objective.begin(images, labels, at)
+        logits = forward(shown)
+        return loss(logits[0]) + settings.auxiliary * loss(logits[1]) if has_auxiliary else loss(logits)
 
     key = "train.optimizer.learning_rate"
     return fit(
