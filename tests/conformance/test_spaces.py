@@ -212,7 +212,7 @@ def test_a_derived_network_is_of_plain_modules(space: SearchSpace[nn.Module]) ->
 
 
 def test_every_parameter_of_a_derived_network_is_trained(space: SearchSpace[nn.Module]) -> None:
-    network = space.derive(space.sample(seeded(3)), weights=False, generator=seeded(0))
+    network = space.derive(space.sample(seeded(3)), generator=seeded(0))
     network(images(8)).square().sum().backward()
     assert all(p.grad is not None for p in network.parameters())
 

@@ -1,7 +1,6 @@
 """The method without a run folder: the order of its stages, what is checked before them, and what it may look at."""
 
 from dataclasses import dataclass, replace
-from typing import Any
 
 import pytest
 import torch
@@ -17,7 +16,6 @@ from tailornas.spaces import (
     DARTSConfig,
     ElasticResNetConfig,
     Latency,
-    build_space,
 )
 from tailornas.training import TrainConfig
 from tailornas.types import Images
@@ -165,12 +163,8 @@ def test_settings_of_the_supernets_stages_are_checked_before_anything_is_compute
         wrong = with_settings(stage, class_weights=(1.0, 2.0))["settings"]
         imb_nas(context_of(target, run, replace(wrong, limits=Limits(latency_ms=1000.0))))
     elastic = ElasticResNetConfig(channels=4)
-    built: dict[str, Any] = {
-        "build_space": lambda classes, rng: build_space(elastic, classes, rng),
-        "build_network": elastic.network,
-    }
     with pytest.raises(ConfigError, match="the head 'cosine' cannot follow features whose number"):
-        imb_nas(context_of(target, run, **built, **with_settings(stage, loss="ldam", class_weights=None)))
+        imb_nas(context_of(target, run, space=elastic, **with_settings(stage, loss="ldam", class_weights=None)))
     assert run.inputs == {}
 
 
@@ -216,9 +210,7 @@ def test_settings_that_do_not_fit_the_data_are_refused_before_anything_is_comput
 def test_an_auxiliary_head_for_other_images_is_refused_before_anything_is_computed(target: Dataset) -> None:
     """The supernet has none: it is the network that is trained in the end that has it."""
     space, run = DARTSConfig(channels=4, cells=3, auxiliary=True), MemoryRun()
-    context = context_of(
-        target, run, build_space=lambda classes, rng: build_space(space, classes, rng), build_network=space.network
-    )
+    context = context_of(target, run, space=space)
     with pytest.raises(ConfigError, match="images of 32 pixels, 8 after two reductions, and these have 8"):
         imb_nas(context)
     assert run.computed == []

@@ -42,9 +42,12 @@ from tailornas.training import PretrainConfig
 from tailornas.types import Normalization
 
 
-def test_the_space_is_what_the_supernet_and_the_found_network_depend_on(target: Dataset, whole: MemoryRun) -> None:
+def test_the_space_is_what_the_supernet_and_the_found_network_depend_on(
+    target: Dataset, whole: MemoryRun, monkeypatch: pytest.MonkeyPatch
+) -> None:
     run = MemoryRun(whole.results)
-    imb_nas(context_of(target, run, space_id={"name": "other"}))
+    monkeypatch.setattr("tailornas.methods.context.identify", lambda space: {"name": "other"})
+    imb_nas(context_of(target, run))
     assert {name for name in STAGES if run.inputs[name] != whole.inputs[name]} == set(STAGES) - {"baseline"}
 
 
@@ -220,7 +223,8 @@ def inputs_of(whole: MemoryRun, tmp_path_factory: pytest.TempPathFactory) -> Cal
             patch.setattr(RunFolder, "open", lambda *_, **__: nullcontext(run))
             patch.setattr(pipeline, "_report", done)
             patch.setattr(pipeline, "read_images", images_of)
-            patch.setattr(pipeline, "build_space", lambda config, classes, rng, size: built(config, classes, size))
+            for module in ("tailornas.pipeline.search", "tailornas.methods.context"):
+                patch.setattr(f"{module}.build_space", lambda config, classes, rng, size: built(config, classes, size))
             # What was computed by other settings does not fit these; what they are refused for is not asked here.
             patch.setattr(nn.Module, "load_state_dict", lambda *_, **__: None)
             patch.setattr("tailornas.methods.supernet.transfer", lambda *_: None)

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from tailornas.errors import ConfigError
 from tailornas.methods.plan import (
     DEFAULT_EPOCHS,
+    FEW_EPOCHS,
     MOST_EPOCHS,
     SearchPlan,
     TrainPlan,
     divide_search_time,
     divide_training_time,
     measuring_seconds,
+    warning,
 )
 
 FREE: Mapping[str, int | None] = {"pretrain": None, "adapt": None, "generations": None}
@@ -88,6 +90,25 @@ JOBS = st.builds(
 )
 LIMITS = st.floats(1, 1e6)
 GONE = st.floats(0, 0.2)
+
+
+def test_a_time_limit_for_a_supernet_that_learns_next_to_nothing_is_told_with_one_that_suffices() -> None:
+    """Twenty minutes of two small cores: 27,461 images at 200 a second, 156 steps of a head at 580 images a second."""
+    job = Job(27_461, 9_926, 20, 200, 580, 5, 150, 150)
+    short = job.search(1200, 60)
+    assert short.pretrain_epochs < FEW_EPOCHS
+    sentence = warning(short, job.source_images)
+    assert sentence is not None
+    assert sentence.startswith(f"A supernet of {short.pretrain_epochs} epoch")
+    minutes = re.search(r"need a time limit of about (\d+)m here", sentence)
+    assert minutes is not None
+    enough = job.search(60 * int(minutes[1]), 60)
+    assert enough.pretrain_epochs == pytest.approx(FEW_EPOCHS, abs=1)
+    assert warning(job.search(10 * 60 * int(minutes[1]), 60), job.source_images) is None
+
+
+def test_nothing_is_told_of_a_supernet_that_others_trained() -> None:
+    assert warning(SearchPlan(0, 5, 5), 100) is None
 
 
 @settings(deadline=None, max_examples=100)

@@ -47,6 +47,18 @@ def test_a_time_limit_is_planned_from_what_was_measured(target: Dataset, whole: 
     assert run.until["baseline"] == training["baseline_until"]
 
 
+def test_few_epochs_of_the_supernet_are_told_of_unless_they_were_asked_for(target: Dataset, whole: MemoryRun) -> None:
+    told = []
+    for settings in (TINY, replace(TINY, pretrain=PretrainConfig())):
+        run = MemoryRun(whole.results)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr("tailornas.methods.supernet.images_per_second", lambda *_: 500.0)
+            plan_search(context_of(target, run, settings, time_limit=30.0))
+        told.append([note for note in run.notes if note.startswith("A supernet of ")])
+    assert told[0] == []
+    assert len(told[1]) == 1
+
+
 def test_a_second_stage_under_a_time_limit_follows_both_trainings_in_time_that_was_set_aside(
     target: Dataset, whole: MemoryRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tailornas.errors import ArchitectureError, ConfigError
+from tailornas.errors import ArchitectureError
 from tailornas.spaces import Choice, Cost, Dimension, Grammar, Group, Number, SearchSpace, count, current
 from tailornas.spaces.cost_table import CostTable
 from tailornas.types import Architecture
@@ -244,7 +244,7 @@ def test_a_derived_network_shares_nothing_with_the_supernet() -> None:
 def test_derive_with_new_weights_is_trainable_and_depends_on_the_generator_alone() -> None:
     space, chosen = SearchSpace(nested()), arch(a="deep", c="one", b="conv")
     space.network.eval().requires_grad_(False)
-    first, again, other = (space.derive(chosen, weights=False, generator=generator(s)) for s in (1, 1, 2))
+    first, again, other = (space.derive(chosen, generator=generator(s)) for s in (1, 1, 2))
     assert first.training
     assert all(p.requires_grad for p in first.parameters())
     assert all(torch.equal(p, q) for p, q in zip(first.parameters(), again.parameters(), strict=True))
@@ -252,14 +252,6 @@ def test_derive_with_new_weights_is_trainable_and_depends_on_the_generator_alone
     kept = space.derive(chosen)
     assert not kept.training
     assert not any(p.requires_grad for p in kept.parameters())
-
-
-def test_derive_takes_a_generator_exactly_for_new_weights() -> None:
-    space, chosen = SearchSpace(nested()), arch(a="deep", c="one", b="conv")
-    with pytest.raises(ConfigError, match="exactly if weights=False"):
-        space.derive(chosen, weights=False)
-    with pytest.raises(ConfigError, match="exactly if weights=False"):
-        space.derive(chosen, generator=generator())
 
 
 def test_costs_by_hand() -> None:

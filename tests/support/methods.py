@@ -16,7 +16,6 @@ from tailornas.search import Candidate, Limits, SearchConfig
 from tailornas.seeding import generator
 from tailornas.spaces import (
     NASBench201Config,
-    build_space,
     cifar_resnet,
 )
 from tailornas.stages import Artifact, Detached, Stage
@@ -84,10 +83,7 @@ def context_of(target: Dataset, run: MemoryRun, settings: Settings = TINY, **cha
     context = Context(
         run=run,
         fabric=FABRIC,
-        build_space=lambda classes, rng: build_space(SPACE, classes, rng),
-        space_id=SPACE.model_dump(mode="json"),
-        space_settings=SPACE.model_dump(mode="json"),
-        build_network=SPACE.network,
+        space=SPACE,
         source=choose_source(target, None),
         target=target,
         settings=settings,

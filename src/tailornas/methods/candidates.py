@@ -37,7 +37,7 @@ def first_candidate(context: Context, space: SearchSpace[Backbone]) -> tuple[Arc
         found = compute(Detached())
     else:
         inputs = {
-            "space": dict(context.space_id),
+            "space": context.space_id,
             "image_size": context.target.image_size,
             "classes": len(context.target.classes),
             "seed": context.seed,
@@ -86,7 +86,7 @@ def candidate_costs(context: Context, space: SearchSpace[Backbone]) -> Callable[
     """Costs with the weights that ``space`` has at the time, the latency measured where it is limited."""
     return lambda architecture: context.fitting.costs(
         space.cost(architecture, context.target.image_size),
-        lambda: space.derive(architecture, weights=True),
+        lambda: space.derive(architecture),
     )
 
 

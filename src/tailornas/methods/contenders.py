@@ -96,13 +96,13 @@ def found_network(context: Context, winner: Candidate, supernet: Supernet) -> Co
     """
     space = supernet.space
     architecture = space.from_text(winner.architecture)
-    identity: dict[str, Any] = {"space": dict(context.space_id), "architecture": winner.architecture}
+    identity: dict[str, Any] = {"space": context.space_id, "architecture": winner.architecture}
     classes, inherits = len(context.target.classes), context.settings.init == "inherit"
     if inherits:
-        network = space.derive(architecture, weights=True)
+        network = space.derive(architecture)
         identity["supernet"] = dict(supernet.identity)
     else:
-        network = context.build_network(space, architecture, classes, generator(context.seed, "train", "weights"))
+        network = context.space.network(space, architecture, classes, generator(context.seed, "train", "weights"))
     begun = inherits and isinstance(network.head, nn.Linear)
     if inherits and not begun:  # the supernet was adapted with another head
         network.head = network.new_head(classes, generator(context.seed, "train", "head"))
@@ -130,7 +130,7 @@ def specimens(context: Context, space: SearchSpace[Backbone]) -> list[Backbone]:
     rng, classes = generator(context.seed, "check"), len(context.target.classes)
     networks = [space.network, cifar_resnet(min(DEPTHS), classes, generator=rng)]
     if context.settings.init == "scratch":  # an inherited one is a part of the supernet
-        networks.append(context.build_network(space, space.sample(rng), classes, rng))
+        networks.append(context.space.network(space, space.sample(rng), classes, rng))
     return networks
 
 

@@ -1,6 +1,5 @@
 """What every stage of a method has in common: the run it belongs to, its data and its settings."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, final
@@ -15,10 +14,10 @@ from tailornas.methods.source import SupernetSource
 from tailornas.metrics import GroupConfig
 from tailornas.search import Limits, SearchConfig
 from tailornas.seeding import generator
-from tailornas.spaces import Backbone, SearchSpace
+from tailornas.spaces import Backbone, SearchSpace, SpaceConfig, build_space, identify
 from tailornas.stages import Run
 from tailornas.training import PretrainConfig, TrainConfig
-from tailornas.types import Architecture, TrainSplit
+from tailornas.types import TrainSplit
 
 __all__ = ["Context", "Settings"]
 
@@ -47,11 +46,7 @@ class Context:
     Args:
         run: where results go, and where those that are there already come from.
         fabric: device and precision.
-        build_space: ``(classes, generator) -> space`` with new weights.
-        space_id: JSON values that identify the space in the run folder.
-        space_settings: JSON values that the space can be built from again.
-        build_network: ``(space, architecture, classes, generator) -> network`` that an architecture is trained as, with
-            new weights.
+        space: the settings of the space that is searched.
         source: the images of the supernet.
         target: the long-tailed dataset.
         settings: the settings of every stage.
@@ -62,10 +57,7 @@ class Context:
 
     run: Run
     fabric: Fabric
-    build_space: Callable[[int, torch.Generator], SearchSpace[Backbone]]
-    space_id: Mapping[str, Any]
-    space_settings: Mapping[str, Any]
-    build_network: Callable[[SearchSpace[Backbone], Architecture, int, torch.Generator], Backbone]
+    space: SpaceConfig
     source: SupernetSource
     target: Dataset
     settings: Settings
@@ -92,10 +84,16 @@ class Context:
     @property
     def identity(self) -> dict[str, Any]:
         """What every trained weight of the supernet depends on."""
-        return {**self.fitting.identity, "space": dict(self.space_id)}
+        return {**self.fitting.identity, "space": self.space_id}
+
+    @cached_property
+    def space_id(self) -> dict[str, Any]:
+        """JSON values that identify the space, with the content of a user's file as it was when first asked for."""
+        return identify(self.space)
 
     def new_space(self, split: TrainSplit) -> SearchSpace[Backbone]:
         """A supernet with new weights for the classes of ``split``, on the device."""
-        space = self.build_space(len(split.classes), generator(self.seed, "space", len(split.classes)))
+        classes, size = len(split.classes), self.target.image_size
+        space = build_space(self.space, classes, generator(self.seed, "space", classes), size)
         space.network.to(self.fabric.device).to(memory_format=torch.channels_last)
         return space

@@ -15,6 +15,7 @@ __all__ = [
     "divide_search_time",
     "divide_training_time",
     "measuring_seconds",
+    "warning",
 ]
 
 DEFAULT_EPOCHS: Mapping[str, int] = {"pretrain": 60, "adapt": 20, "generations": 10, "train": 100}
@@ -22,6 +23,9 @@ DEFAULT_EPOCHS: Mapping[str, int] = {"pretrain": 60, "adapt": 20, "generations":
 
 MOST_EPOCHS: Mapping[str, int] = {"pretrain": 600, "adapt": 100, "generations": 50, "train": 600}
 """More than this never pays: with a small dataset a long time limit is not used up."""
+
+FEW_EPOCHS = 20
+"""With fewer a supernet hardly tells architectures apart: after 8 on CIFAR-10, cells without convolutions led."""
 
 SHARES: Mapping[str, float] = {"pretrain": 0.33, "adapt": 0.05, "generations": 0.12}
 """Of the time limit; the rest trains the found network and the baseline."""
@@ -88,6 +92,23 @@ class TrainPlan:
 def measuring_seconds(limit: float) -> float:
     """How long one throughput is measured under a time limit in seconds."""
     return min(LONGEST_MEASUREMENT, MEASURING * limit)
+
+
+def warning(plan: SearchPlan, source_images: int) -> str | None:
+    """A sentence, with its mend, where the time limit leaves the supernet too few epochs to learn from; else None.
+
+    Args:
+        plan: made for a time limit.
+        source_images: images an epoch of pre-training.
+    """
+    if plan.pretrain_rate is None or plan.pretrain_epochs >= FEW_EPOCHS:
+        return None
+    seconds = FEW_EPOCHS * source_images / plan.pretrain_rate / (SHARES["pretrain"] * USABLE)
+    return (
+        f"A supernet of {plan.pretrain_epochs} epoch{'s' if plan.pretrain_epochs > 1 else ''} hardly tells "
+        f"architectures apart, so that the search may well lose to the baseline: {FEW_EPOCHS} epochs need a time limit "
+        f"of about {math.ceil(seconds / 60)}m here, a smaller image size, or a space of smaller networks."
+    )
 
 
 def divide_search_time(

@@ -12,7 +12,7 @@ from tailornas.data import Batches
 from tailornas.losses import check_head
 from tailornas.methods.candidates import candidate_costs, counted_costs, scorer, seconds_a_candidate
 from tailornas.methods.context import Context
-from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, divide_search_time, measuring_seconds
+from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, divide_search_time, measuring_seconds, warning
 from tailornas.search import Candidate, Costs, best, evolve
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace, load_published
@@ -126,6 +126,8 @@ def plan_search(context: Context) -> SearchPlan:
             f"Planned within {limit:.0f} s: {plan.pretrain_epochs} epochs of the supernet, {plan.adapt_epochs} of its "
             f"head, {plan.generations * settings.search.population} candidates; both networks {rest}."
         )
+        if fixed["pretrain"] is None and (sentence := warning(plan, len(context.source.train))) is not None:
+            context.run.note(sentence)
         return Artifact(plan.values())
 
     return SearchPlan(**context.run.stage("plan", inputs, compute).values)
@@ -226,7 +228,7 @@ def search(context: Context, plan: SearchPlan, supernet: Supernet, first: tuple[
                 "candidates": [asdict(c) for c in candidates],
                 "winner": best(candidates).number,
                 # For those who train what was found: the run's configuration may be another by then.
-                "space": {"settings": dict(context.space_settings), "identity": dict(context.space_id)},
+                "space": {"settings": context.space.model_dump(mode="json"), "identity": context.space_id},
             }
         )
 

@@ -32,7 +32,6 @@ from tailornas.spaces import (
     SearchSpace,
     build_space,
     draw,
-    identify,
     is_weights,
     load_published,
 )
@@ -126,10 +125,7 @@ def run(
         context = Context(
             run=folder,
             fabric=fabric,
-            build_space=lambda classes, rng: build_space(config.space, classes, rng, target.image_size),
-            space_id=identify(config.space),
-            space_settings=config.space.model_dump(mode="json"),
-            build_network=config.space.network,
+            space=config.space,
             source=source,
             target=target,
             settings=Settings(

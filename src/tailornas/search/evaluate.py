@@ -42,7 +42,7 @@ def score(
         selection: batches of the selection split.
         classes: number of classes.
     """
-    network = space.derive(architecture, weights=True)
+    network = space.derive(architecture)
     recalibrate(fabric, network, calibration)
     logits, targets = predict(fabric, network, selection)
     value, error = balanced_accuracy(confusion(logits.argmax(1), targets, classes))

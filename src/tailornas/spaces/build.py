@@ -54,7 +54,7 @@ class SpaceConfig(BaseModel, ABC):
         self, space: SearchSpace[Backbone], arch: Architecture, classes: int, generator: torch.Generator
     ) -> Backbone:
         """The network that an architecture of ``space`` is trained as in the end, with new weights."""
-        return space.derive(arch, weights=False, generator=generator)
+        return space.derive(arch, generator=generator)
 
 
 @final

@@ -11,7 +11,7 @@ from typing import Any, Generic, Self, TypeVar, cast, final
 import torch
 from torch import Tensor, nn
 
-from tailornas.errors import ArchitectureError, ConfigError
+from tailornas.errors import ArchitectureError
 from tailornas.spaces.choice import Conditions, Deciding, Mode, met, walk
 from tailornas.spaces.copying import copy_module
 from tailornas.spaces.cost import Cost
@@ -243,20 +243,14 @@ class SearchSpace(Generic[NetT_co]):
             for site, previous in zip(self._decisions.sites, before, strict=True):
                 object.__setattr__(site, "active", previous)
 
-    def derive(self, arch: Architecture, *, weights: bool = True, generator: torch.Generator | None = None) -> NetT_co:
+    def derive(self, arch: Architecture, *, generator: torch.Generator | None = None) -> NetT_co:
         """Builds the plain network of an architecture: a copy without decisions, which shares no tensor with it.
 
         Args:
             arch: what to build, simplified first.
-            weights: keep the supernet's weights, statistics, mode and ``requires_grad``; the outputs are those of the
-                active path to the last bit. Otherwise everything is drawn anew, is trainable and in training mode.
-            generator: draws the new weights; belongs to ``weights=False``.
-
-        Raises:
-            ConfigError: a generator with ``weights=True``, or none with ``weights=False``.
+            generator: draws new weights; all are trainable and in training mode then. None: the supernet's weights,
+                statistics, mode and ``requires_grad`` are kept, and outputs are the active path's to the last bit.
         """
-        if weights == (generator is not None):
-            raise ConfigError("derive takes a generator exactly if weights=False: it draws the new weights")
         choices = dict(self.simplify(arch).choices)
         # The plain form of each deciding module is made before the network's copy, so that nothing else is visited.
         copies: dict[int, object] = {
