@@ -63,6 +63,8 @@ def test_rates_and_differences() -> None:
         "0.0",
         "0.0",
     ]
+    # One rate, added up over images and over classes.
+    assert points(0.5842 - 0.6317) == points(0.5841999999999999 - 0.6317) == "\N{MINUS SIGN}4.8"
     assert [relative(v, 100) for v in (31, 104, 100.4, 99.6)] == ["\N{MINUS SIGN}69%", "+4%", "0%", "0%"]
     assert with_error("71.3%", 0.0111) == "71.3%\N{NO-BREAK SPACE}±\N{NO-BREAK SPACE}1.1"
     assert [milliseconds(v) for v in (4.209, 12.34, 120.4)] == [

@@ -45,12 +45,12 @@ def milliseconds(value: float) -> str:
 
 def percent(rate: float) -> str:
     """A rate from 0 to 1 as a percentage with one decimal: ``71.3%``."""
-    return f"{100 * rate:.1f}%"
+    return f"{_hundredfold(rate):.1f}%"
 
 
 def points(difference: float) -> str:
     """A difference of two rates in percentage points, with its sign: ``+3.2``, ``−0.4``, ``0.0``."""
-    return _signed(f"{100 * difference:+.1f}")
+    return _signed(f"{_hundredfold(difference):+.1f}")
 
 
 def ratio(value: float) -> str:
@@ -66,6 +66,11 @@ def relative(value: float, reference: float) -> str:
 def with_error(text: str, error: float) -> str:
     """A rate or a difference of rates, already written, with its standard error: ``71.3% ± 1.1``."""
     return f"{text}{SPACE}±{SPACE}{100 * error:.1f}"
+
+
+def _hundredfold(share: float) -> float:
+    """Without the last digits of binary fractions: else equal rates that were added up in other ways round apart."""
+    return round(100 * share, 9)
 
 
 def _signed(text: str) -> str:
