@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from tailornas.adaptation import HeadConfig, adapt_head
 from tailornas.data import SAMPLERS, Batches, DataConfig, Dataset, ordered, prepare
-from tailornas.errors import UnknownNameError
+from tailornas.errors import ConfigError, UnknownNameError
 from tailornas.metrics import class_recalls, confusion
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, NASBench201Config, SearchSpace, build_space
@@ -211,6 +211,11 @@ def test_what_was_adapted_can_be_trained_and_copied(space: SearchSpace[Backbone]
 def test_an_unknown_weighting(space: SearchSpace[Backbone], target: Dataset) -> None:
     with pytest.raises(UnknownNameError, match="unknown weighting 'heavy': expected one of auto, effective"):
         adapted(space, target, class_weights="heavy")
+
+
+def test_a_head_of_which_nothing_is_trained() -> None:
+    with pytest.raises(ConfigError, match="adaptation trains the head, and nothing of the head 'etf' is trained"):
+        HeadConfig(head="etf")
 
 
 def test_impossible_settings() -> None:

@@ -256,6 +256,13 @@ def test_an_interrupted_second_stage_ends_with_the_same_bits(digits: Dataset) ->
     assert all(torch.equal(resumed[name], tensor) for name, tensor in whole.items())
 
 
+def test_a_new_head_of_which_nothing_is_trained() -> None:
+    with pytest.raises(ConfigError, match="second stage 'crt' trains a new head, and nothing of the head 'etf'"):
+        SecondStageConfig(name="crt", head="etf")
+    with pytest.raises(ConfigError, match="second stage 'lws' does not use 'head' and got 'linear'"):
+        SecondStageConfig(name="lws", head="linear")
+
+
 def test_divergence_names_the_key_of_the_second_stage(digits: Dataset) -> None:
     settings = SecondStageConfig.model_validate(
         {"name": "crt", "epochs": 1, "optimizer": {"learning_rate": 1e30, "clip_norm": None}}

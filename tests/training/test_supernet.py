@@ -1,10 +1,12 @@
 import re
+from typing import Any
 
 import pytest
 import torch
 from torch import Tensor
 
 from tailornas.data import SAMPLERS, Batches, DataConfig, Dataset, ordered, prepare
+from tailornas.heads import ETFHead, simplex_etf
 from tailornas.metrics import accuracy, confusion
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, NASBench201Config, SearchSpace, build_space
@@ -37,10 +39,9 @@ def new_space(channels: int = 4) -> SearchSpace[Backbone]:
     return build_space(NASBench201Config(channels=channels, cells_per_stage=1), 10, generator(0, "space"))
 
 
-def pretrained(space: SearchSpace[Backbone], batches: Batches, epochs: int = 1, seed: int = 0) -> None:
-    pretrain(
-        FABRIC, space, batches, ClassCounts((1,) * 10), PretrainConfig(), epochs=epochs, seed=seed, stage=Detached()
-    )
+def pretrained(space: SearchSpace[Backbone], batches: Batches, epochs: int = 1, seed: int = 0, **settings: Any) -> None:
+    config, counts = PretrainConfig.model_validate(settings), ClassCounts((1,) * 10)
+    pretrain(FABRIC, space, batches, counts, config, epochs=epochs, seed=seed, stage=Detached())
 
 
 def sampled(space: SearchSpace[Backbone], steps: int, seed: int) -> list[Architecture]:
@@ -92,6 +93,16 @@ def test_the_supernet_learns_and_its_paths_share_what_it_learnt(digits: Dataset)
         accuracies.append(accuracy(confusion(logits.argmax(1), targets, 10)))
     assert min(accuracies) > 0.2, accuracies  # chance is 0.1
     assert max(accuracies) > 0.45, accuracies
+
+
+def test_a_fixed_simplex_as_the_head_of_a_supernet(digits: Dataset) -> None:
+    """As LT-DARTS searches: the backbone learns, and the head's directions stay what they are."""
+    space = new_space()
+    stem = space.network.get_parameter("stem.0.weight").detach().clone()
+    pretrained(space, batches_of(digits, 128), head="etf", mix={"name": "mixup"})
+    assert isinstance(space.network.head, ETFHead)
+    assert torch.equal(space.network.head.frame, simplex_etf(16, 10, generator(0, "pretrain", "head")))
+    assert not torch.equal(space.network.get_parameter("stem.0.weight"), stem)
 
 
 def test_no_path_is_left_active(digits: Dataset) -> None:
