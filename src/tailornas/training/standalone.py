@@ -112,6 +112,10 @@ PUBLISHED_RECIPE = TrainConfig(
 200 epochs, batches of 128, SGD from 0.1, five epochs of warm-up, a hundredth of it from 80% and a ten-thousandth from
 90% of training on, weight decay 2e-4 on everything. The images are cropped and flipped, as the augmentation does by
 default.
+
+Deviations: convolutions start from a normal distribution by their fan-out (1502.01852) and the head uniformly, where
+that code starts all of them by their fan-in; and pixels are normalised by the statistics of the training images at
+hand, not of all of CIFAR-10.
 """
 
 
