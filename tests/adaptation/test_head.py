@@ -213,6 +213,22 @@ def test_an_unknown_weighting(space: SearchSpace[Backbone], target: Dataset) -> 
         adapted(space, target, class_weights="heavy")
 
 
+@pytest.mark.parametrize(
+    ("settings", "weights"),
+    [
+        ({}, "effective"),
+        ({"loss": "focal", "sampler": "instance"}, "effective"),
+        ({"loss": "balanced_softmax"}, None),
+        ({"loss": "class_balanced_focal"}, None),
+        ({"sampler": "class_balanced"}, None),
+        ({"schedule": {"name": "drs"}}, None),
+        ({"loss": "balanced_softmax", "class_weights": "inverse"}, "inverse"),
+    ],
+)
+def test_class_sizes_are_taken_into_account_once(settings: dict[str, Any], weights: str | None) -> None:
+    assert HeadConfig.model_validate(settings).class_weights == weights
+
+
 def test_a_head_of_which_nothing_is_trained() -> None:
     with pytest.raises(ConfigError, match="adaptation trains the head, and nothing of the head 'etf' is trained"):
         HeadConfig(head="etf")

@@ -119,11 +119,11 @@ def test_lists_beside_differ_in_case(tmp_path: Path, name: str, val: str, test: 
 
 
 def test_two_lists_of_one_part(tmp_path: Path) -> None:
-    for number, file in enumerate(("train.txt", "Test.txt", "test.txt")):
+    for number, file in enumerate(("train.txt", "Test.txt", "TEST.txt")):
         (tmp_path / file).write_text(f"{number}a.png 1\n{number}b.png 0\n")
     if len(list(tmp_path.iterdir())) < 3:
         pytest.skip("the file system takes both names for one")
-    with pytest.raises(DataError, match=r"train\.txt has Test\.txt and test\.txt beside it: expected one list to test"):
+    with pytest.raises(DataError, match=r"train\.txt has TEST\.txt and Test\.txt beside it: expected one list to test"):
         read_list(tmp_path / "train.txt", None)
 
 

@@ -1,5 +1,6 @@
 """What is made sure of before anything is trained: losses, heads, class weights and counts fit each other."""
 
+import math
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -50,6 +51,14 @@ def test_a_head_and_a_loss_belong_together_or_are_refused_before_training(
     with pytest.raises(ConfigError, match=mend) as caught:
         check(loss=loss, head=other)
     assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(("loss", "head"), [("ce", "cosine"), ("ldam", "scaled_cosine"), ("ldam", "linear")])
+def test_a_head_and_a_loss_of_the_second_stage_belong_together_or_are_refused_before_training(
+    loss: str, head: str
+) -> None:
+    with pytest.raises(ConfigError, match="use the head "):
+        check(loss="ce", second_stage={"name": "crt", "loss": loss, "head": head})
 
 
 @pytest.mark.parametrize(
@@ -109,13 +118,30 @@ def test_images_that_an_auxiliary_head_cannot_be_trained_with_are_refused_before
         check(TAIL, with_auxiliary())
 
 
-@pytest.mark.parametrize(("loss", "kind"), [("ldam", CosineHead), ("ce", nn.Linear)])
-def test_the_auxiliary_head_is_the_one_that_the_loss_needs(loss: str, kind: type[nn.Module]) -> None:
+def contender(network: Backbone, loss: str) -> Backbone:
     fitting = create_autospec(Fitting, instance=True)
     fitting.train, fitting.split.counts, fitting.seed = TrainConfig.model_validate({"loss": loss}), TAIL, 0
     fitting.target = create_autospec(Dataset, instance=True, image_size=32, classes=tuple("abcdefghij"))
     fitting.fabric = make_fabric(DeviceConfig(accelerator="cpu"))
-    network = make_contender(fitting, "train", "found network", None, with_auxiliary(), {}).network
+    return make_contender(fitting, "train", "found network", None, network, {}).network
+
+
+@pytest.mark.parametrize("trained", [False, True])
+def test_only_new_heads_begin_as_their_loss_says(trained: bool) -> None:
+    network = with_auxiliary()
+    assert network.auxiliary is not None
+    network.head_trained = trained
+    heads = network.head, network.auxiliary.head
+    before = [head.get_parameter("bias").detach().clone() for head in heads]
+    contender(network, "class_balanced_focal")
+    for bias, head in zip(before, heads, strict=True):
+        begun = bias if trained else torch.full((10,), -math.log(9))
+        torch.testing.assert_close(head.get_parameter("bias"), begun)
+
+
+@pytest.mark.parametrize(("loss", "kind"), [("ldam", CosineHead), ("ce", nn.Linear)])
+def test_the_auxiliary_head_is_the_one_that_the_loss_needs(loss: str, kind: type[nn.Module]) -> None:
+    network = contender(with_auxiliary(), loss)
     assert isinstance(network, DARTSNetwork)
     assert network.auxiliary is not None
     assert isinstance(network.auxiliary.head, kind)

@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from support.methods import INHERIT, SPACE, STAGES, TINY, MemoryRun, context_of, equal, winner_of, with_settings
-from tailornas.data import Dataset
+from tailornas.data import DataConfig, Dataset, prepare
 from tailornas.errors import ConfigError, DataError, LimitError, TailorNASError
 from tailornas.methods import METHODS, choose_source, imb_nas
 from tailornas.methods.candidates import first_candidate
@@ -165,6 +165,14 @@ def test_settings_of_the_supernets_stages_are_checked_before_anything_is_compute
     elastic = ElasticResNetConfig(channels=4)
     with pytest.raises(ConfigError, match="the head 'cosine' cannot follow features whose number"):
         imb_nas(context_of(target, run, space=elastic, **with_settings(stage, loss="ldam", class_weights=None)))
+    assert run.inputs == {}
+
+
+def test_balanced_batches_that_a_schedule_would_bring_in_are_there_already(target: Dataset) -> None:
+    run, plain = MemoryRun(), prepare(DataConfig(data="digits", profile="as-is"), seed=0)
+    late = with_settings("pretrain", schedule={"name": "drs"}, epochs=2)
+    with pytest.raises(ConfigError, match="which a long-tailed source has from the beginning"):
+        imb_nas(context_of(target, run, **late, source=choose_source(plain, None)))
     assert run.inputs == {}
 
 

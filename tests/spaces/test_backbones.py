@@ -163,6 +163,7 @@ def test_with_other_classes_the_head_stays_new(tmp_path: Path, classes: int) -> 
     path = written(tmp_path / "weights.pt", trained.state_dict())
     fresh, network = built("resnet20", classes), built("resnet20", classes, weights=str(path))
     assert torch.equal(network.state_dict()["conv.weight"], trained.state_dict()["conv.weight"])
+    assert (fresh.head_trained, network.head_trained) == (False, classes == 10)
     head = trained if classes == 10 else fresh
     for name in ("head.weight", "head.bias"):
         assert torch.equal(network.state_dict()[name], head.state_dict()[name])

@@ -197,7 +197,9 @@ def test_settings_that_contradict_each_other(settings: dict[str, Any], message: 
     assert "\n" not in str(caught.value)
 
 
-@pytest.mark.parametrize("wrong", [{"epochs": 0}, {"batch_size": 1}, {"lr": 0.1}])
+@pytest.mark.parametrize(
+    "wrong", [{"epochs": 0}, {"batch_size": 1}, {"lr": 0.1}, {"loss": ["ldam"], "schedule": {"start": 0.8}}]
+)
 def test_impossible_settings(wrong: dict[str, Any]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):
         TrainConfig.model_validate(wrong)

@@ -45,18 +45,25 @@ class HeadConfig(ObjectiveConfig):
     batch_size: int = Field(128, ge=2, description="images a step")
     class_weights: Weighting | None = Field(
         "effective",
-        description=f"{CLASS_WEIGHTS}; none: auto with drw, else all 1. Unless set: none with a loss that has its own, "
-        "else effective",
+        description=f"{CLASS_WEIGHTS}; none: auto with drw, else all 1. Unless set: none with a loss, sampler or "
+        "schedule that balances the classes itself, else effective",
     )
     optimizer: OptimizerConfig = OptimizerConfig(weight_decay=5e-4)
 
     @model_validator(mode="before")
     @classmethod
     def _own_weights(cls, values: Any) -> Any:
-        loss = values.get("loss") if isinstance(values, Mapping) else None
-        if isinstance(loss, str) and loss in LOSSES and LOSSES[loss].own_weights:
-            return {"class_weights": None, **values}
-        return values
+        """Class sizes are taken into account once, unless the user says otherwise."""
+        if not isinstance(values, Mapping):
+            return values
+        loss, sampler, schedule = (values.get(key) for key in ("loss", "sampler", "schedule"))
+        known = LOSSES.get(loss) if isinstance(loss, str) else None
+        balanced = (
+            (known is not None and (known.own_weights or known.corrects_priors))
+            or sampler not in (None, "none", "instance")
+            or (isinstance(schedule, Mapping) and schedule.get("name") == "drs")
+        )
+        return {"class_weights": None, **values} if balanced else values
 
     @model_validator(mode="after")
     def _something_is_trained(self) -> Self:

@@ -147,7 +147,6 @@ def inspect(
     Raises:
         ConfigError: options contradict each other.
         DataError: a profile was asked for that the images cannot take on.
-        DiskError: an image cannot be read now, which says nothing about it.
     """
     splits: dict[PartName, StoredSplit] = {"train": stored.train}
     if stored.selection is not None:

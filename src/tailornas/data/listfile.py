@@ -100,6 +100,8 @@ def _beside(path: Path, part: str) -> Path | None:
     name = re.sub(r"train(?![A-Za-z])", part, path.stem, flags=re.IGNORECASE) + path.suffix
     if name == path.name:
         return None
+    if (exact := path.with_name(name)).is_file():
+        return exact
     found = sorted(other for other in path.parent.iterdir() if other.name.lower() == name.lower() and other.is_file())
     if len(found) > 1:
         raise DataError(

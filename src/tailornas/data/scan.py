@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from tailornas.data.decode import decode_image, decoding_problem
 from tailornas.data.images import content_number
-from tailornas.data.stored import StoredImages, check_disk
+from tailornas.data.stored import StoredImages
 
 __all__ = ["Problem", "Scan", "scan"]
 
@@ -91,10 +91,6 @@ def scan(stored: StoredImages, progress: Callable[[int], None] = lambda done: No
         stored: the images as they lie on disk.
         progress: told how many images are done, every few images.
         size: height and width in pixels that a run decodes them to.
-
-    Raises:
-        DiskError: an image cannot be read now, which says nothing about it; see
-            :func:`~tailornas.data.stored.check_disk`.
     """
     sizes = np.zeros((len(stored), 2), np.int32)
     files = np.zeros((len(stored), _DIGEST), np.uint8)
@@ -112,7 +108,6 @@ def scan(stored: StoredImages, progress: Callable[[int], None] = lambda done: No
             except MemoryError:
                 raise
             except Exception as problem:  # a damaged file can make a decoder raise anything
-                check_disk(problem, stored.name(row))
                 found.bad.append(_diagnose(stored, row, problem))
                 continue
             sizes[row], files[row], contents[row] = shape, np.frombuffer(file.digest(), np.uint8), content
@@ -152,6 +147,5 @@ def _animated(stored: StoredImages, row: int) -> bool:
     try:
         with stored.open(row) as image:
             return bool(getattr(image, "is_animated", False))
-    except Exception as problem:  # the first frame was decoded, so a later one is there and damaged
-        check_disk(problem, stored.name(row))
+    except Exception:  # the first frame was decoded, so a later one is there and damaged
         return True

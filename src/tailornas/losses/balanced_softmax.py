@@ -20,6 +20,7 @@ class BalancedSoftmax(LongTailLoss):
         DataError: a class has no image.
     """
 
+    corrects_priors = True
     log_counts: Tensor
 
     def __init__(self, counts: ClassCounts, settings: NoSettings) -> None:

@@ -31,7 +31,7 @@ LOSSES: dict[str, type[LongTailLoss]] = {
     "logit_adjustment": LogitAdjustment,
     "seql": Equalization,
 }
-"""Name -> loss; built as ``LOSSES[name](counts, settings, generator)``."""
+"""Name -> loss; :func:`build_loss` builds it."""
 
 
 def _known(name: str) -> str:

@@ -48,6 +48,7 @@ class Equalization(LongTailLoss):
             is no generator.
     """
 
+    corrects_priors = True
     Settings = EqualizationSettings
     settings: EqualizationSettings
     is_rare: Tensor

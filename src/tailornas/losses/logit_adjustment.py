@@ -66,6 +66,7 @@ class LogitAdjustment(LongTailLoss):
         DataError: a class has no image.
     """
 
+    corrects_priors = True
     Settings = LogitAdjustmentSettings
     settings: LogitAdjustmentSettings
     shift: Tensor

@@ -43,6 +43,8 @@ class LongTailLoss(nn.Module, ABC):
     Settings: ClassVar[type[BaseModel]] = NoSettings
     head: ClassVar[Literal["linear", "cosine"]] = "linear"
     """The head that it has by default. ``"cosine"``: it scales its logits itself; see :func:`check_head`."""
+    corrects_priors: ClassVar[bool] = False
+    """Whether it takes class sizes into account by its logits, so that class weights, and what follows, do it twice."""
     own_weights: ClassVar[bool] = False
     """Whether class weights are part of the loss, so that it takes no others."""
 

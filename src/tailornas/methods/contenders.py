@@ -42,7 +42,7 @@ class Contender:
         name: what users read: ``"found network"``, ``"ResNet-8"``.
         architecture: the text form of a searched one.
         network: on the device.
-        loss: what it is trained with; its head is the one that this loss needs.
+        loss: what its head is fitted by, which says what probabilities its logits stand for.
         costs: what it costs.
         identity: JSON values that the network and its weights, so far, depend on.
     """
@@ -69,12 +69,15 @@ def check_training(fitting: Fitting, *networks: Backbone) -> None:
         DataError: class weights or counts that do not fit the classes.
     """
     settings, counts, rng = fitting.train, fitting.split.counts, generator(fitting.seed, "check")
-    loss, _ = (
+    second = settings.second_stage
+    loss, second_loss = (
         Objective(stage, counts, seed=fitting.seed, stage=("check",), device=torch.device("cpu")).loss
-        for stage in (settings, settings.second_stage)
+        for stage in (settings, second)
     )
     for network in networks:
         check_head(loss, build_head(settings.resolved_head, network.least_feature_dim, len(counts), rng))
+        if second.name == "crt":
+            check_head(second_loss, build_head(second.resolved_head, network.least_feature_dim, len(counts), rng))
         if settings.two_branch:
             check_two_branch(network)
         if isinstance(network, DARTSNetwork):
@@ -103,11 +106,10 @@ def found_network(context: Context, winner: Candidate, supernet: Supernet) -> Co
         identity["supernet"] = dict(supernet.identity)
     else:
         network = context.space.network(space, architecture, classes, generator(context.seed, "train", "weights"))
-    begun = inherits and isinstance(network.head, nn.Linear)
-    if inherits and not begun:  # the supernet was adapted with another head
+    network.head_trained = inherits and isinstance(network.head, nn.Linear)
+    if inherits and not network.head_trained:  # the supernet was adapted with another head
         network.head = network.new_head(classes, generator(context.seed, "train", "head"))
-    name, fitting = "found network", context.fitting
-    return make_contender(fitting, "train", name, winner.architecture, network, identity, begun=begun)
+    return make_contender(context.fitting, "train", "found network", winner.architecture, network, identity)
 
 
 def baseline_network(fitting: Fitting, winner: Candidate) -> Contender:
@@ -165,8 +167,6 @@ def make_contender(
     architecture: str | None,
     network: Backbone,
     identity: Mapping[str, Any],
-    *,
-    begun: bool = False,
 ) -> Contender:
     """Gives a network the heads it is trained with, unless it has them already, and puts it on the device.
 
@@ -177,7 +177,6 @@ def make_contender(
         architecture: the text form of a searched network.
         network: with linear heads for the target's classes.
         identity: JSON values that the network and its first weights depend on.
-        begun: whether its linear head comes from an earlier training, and stays what it is.
 
     Raises:
         ConfigError: the head and the loss do not belong together.
@@ -189,14 +188,15 @@ def make_contender(
     if settings.resolved_head != "linear":
         rng = generator(fitting.seed, stage, "head")
         network.head = build_head(settings.resolved_head, network.feature_dim, len(target.classes), rng)
-    elif not begun:
+    elif not network.head_trained:
         loss.begin(network.head)
     check_head(loss, network.head)
     if isinstance(network, DARTSNetwork) and network.auxiliary is not None:
         if loss.head == "cosine":
             rng = generator(fitting.seed, stage, "auxiliary")
             network.auxiliary.head = build_head("cosine", network.auxiliary.feature_dim, len(target.classes), rng)
-        loss.begin(network.auxiliary.head)
+        if not network.head_trained:  # they are read from one file
+            loss.begin(network.auxiliary.head)
     network.to(fitting.fabric.device).to(memory_format=torch.channels_last)
     costs = fitting.costs(count(network, target.image_size), lambda: network)
     return Contender(stage, name, architecture, network, loss, costs, identity)

@@ -222,7 +222,7 @@ def _train_batches(fitting: Fitting, contender: Contender) -> EpochBatches:
 
 
 def _head_batches(fitting: Fitting, contender: Contender) -> Batches:
-    return _batches(fitting, epoch_sampler(fitting.train.second_stage), f"{contender.stage}-head")
+    return _batches(fitting, epoch_sampler(fitting.train.second_stage, "class_balanced"), f"{contender.stage}-head")
 
 
 def _batches(fitting: Fitting, sampler: Sampler, position: str) -> Batches:

@@ -94,16 +94,18 @@ def measuring_seconds(limit: float) -> float:
     return min(LONGEST_MEASUREMENT, MEASURING * limit)
 
 
-def warning(plan: SearchPlan, source_images: int) -> str | None:
+def warning(plan: SearchPlan, source_images: int, elapsed: float) -> str | None:
     """A sentence, with its mend, where the time limit leaves the supernet too few epochs to learn from; else None.
 
     Args:
         plan: made for a time limit.
         source_images: images an epoch of pre-training.
+        elapsed: seconds of the time limit that were gone.
     """
     if plan.pretrain_rate is None or plan.pretrain_epochs >= FEW_EPOCHS:
         return None
-    seconds = FEW_EPOCHS * source_images / plan.pretrain_rate / (SHARES["pretrain"] * USABLE)
+    # Two epochs more: whole units, and the first ones of the other stages, go off first.
+    seconds = (((FEW_EPOCHS + 2) * source_images / plan.pretrain_rate) / SHARES["pretrain"] + elapsed) / USABLE
     return (
         f"A supernet of {plan.pretrain_epochs} epoch{'s' if plan.pretrain_epochs > 1 else ''} hardly tells "
         f"architectures apart, so that the search may well lose to the baseline: {FEW_EPOCHS} epochs need a time limit "

@@ -9,6 +9,7 @@ from typing import Any, final
 
 from tailornas.adaptation import adapt_head, give_target_head
 from tailornas.data import Batches
+from tailornas.errors import ConfigError
 from tailornas.losses import check_head
 from tailornas.methods.candidates import candidate_costs, counted_costs, scorer, seconds_a_candidate
 from tailornas.methods.context import Context
@@ -57,6 +58,13 @@ def check_stages(context: Context, space: SearchSpace[Backbone]) -> None:
     stages: list[tuple[ObjectiveConfig, ClassCounts]] = [(context.settings.adapt, context.target.train.counts)]
     if context.source.weights is None:
         stages.append((context.settings.pretrain, context.source.train.counts))
+        pretrain = context.settings.pretrain
+        balanced = (pretrain.sampler or context.source.sampler) == "class_balanced"
+        if balanced and pretrain.resolved_schedule.name == "drs":
+            raise ConfigError(
+                "pretrain: schedule 'drs' brings in the sampler 'class_balanced', which a long-tailed source has from "
+                "the beginning: leave it out, or name another pretrain.sampler"
+            )
     for settings, counts in stages:
         objective = Objective(settings, counts, seed=context.seed, stage=("check",), device=context.fabric.device)
         head = new_head(space.network, settings, len(counts), generator(context.seed, "check"))
@@ -126,7 +134,8 @@ def plan_search(context: Context) -> SearchPlan:
             f"Planned within {limit:.0f} s: {plan.pretrain_epochs} epochs of the supernet, {plan.adapt_epochs} of its "
             f"head, {plan.generations * settings.search.population} candidates; both networks {rest}."
         )
-        if fixed["pretrain"] is None and (sentence := warning(plan, len(context.source.train))) is not None:
+        sentence = warning(plan, len(context.source.train), context.run.elapsed)
+        if fixed["pretrain"] is None and sentence is not None:
             context.run.note(sentence)
         return Artifact(plan.values())
 

@@ -121,8 +121,7 @@ def train(
             "space": space and identify(space),
             "weights": backbone.weights and _content(backbone.weights),
         }
-        title, begun = _title(backbone.name), backbone.weights is not None
-        contender = make_contender(fitting, "train", title, backbone.name, network, identity, begun=begun)
+        contender = make_contender(fitting, "train", _title(backbone.name), backbone.name, network, identity)
         assert config.train.epochs is not None
         plan = TrainPlan(config.train.epochs)
         contender = retrain_head(fitting, train_contender(fitting, plan, contender))

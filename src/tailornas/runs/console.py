@@ -136,7 +136,7 @@ class TerminalConsole:
         table = Table(title=Text(title, "bold"), title_justify="left", box=rich.box.SIMPLE_HEAD)
         for index, column in enumerate(columns):
             right = _numeric([row[index] for row in rows])
-            table.add_column(Text(column), justify="right" if right else "left")
+            table.add_column(Text(printable(column)), justify="right" if right else "left")
         for row in rows:
             table.add_row(*(Text(printable(cell)) for cell in row))
         self._terminal.print(table)
@@ -272,7 +272,7 @@ def _numeric(cells: Sequence[str]) -> bool:
 
 
 def _print_table(file: TextIO, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
-    cells = [list(columns), *([printable(cell) for cell in row] for row in rows)]
+    cells = [[printable(cell) for cell in row] for row in (columns, *rows)]
     by_column = list(zip(*cells, strict=True))
     widths = [max(map(cell_len, column)) for column in by_column]
     right = [_numeric(column[1:]) for column in by_column]

@@ -94,6 +94,7 @@ def load_weights(network: Backbone, path: Path) -> None:
     head = {name: tensor for name, tensor in found.items() if name.startswith("head.")}
     if {n: t.shape for n, t in head.items()} == {n: t.shape for n, t in own.items() if n.startswith("head.")}:
         kept.update(head)
+        network.head_trained = True
     network.load_state_dict(kept, strict=False)
 
 

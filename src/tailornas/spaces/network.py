@@ -25,6 +25,8 @@ class Backbone(nn.Module, ABC):
     head: nn.Module
     pretrained_normalization: Normalization | None = None
     """Statistics of the pixels that published weights of this network were fitted to; None: there are none."""
+    head_trained: bool = False
+    """Whether the head came with the weights of an earlier training, and goes on from there."""
     last_block: str | None = None
     """Name of the submodule after which feature maps are only averaged, for what works on it; None: there is none."""
 

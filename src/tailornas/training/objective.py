@@ -61,6 +61,7 @@ class ObjectiveConfig(BaseModel, ABC):
     own_schedules: ClassVar[Mapping[str, str]] = {"ldam": "drw"}
     """Loss -> the schedule that it has unless another is named; the others have none."""
 
+    epochs: int | None = Field(None, ge=1)
     loss: LossName = Field("cross_entropy", description=LOSS)
     loss_settings: dict[str, float | str] = Field({}, description=LOSS_SETTINGS)
     class_weights: Weighting | None = Field(None, description=f"{CLASS_WEIGHTS}; none: auto with drw, else all 1")
@@ -78,7 +79,8 @@ class ObjectiveConfig(BaseModel, ABC):
         schedule = values.get("schedule") if isinstance(values, Mapping) else None
         if isinstance(schedule, Mapping) and "name" not in schedule:
             loss = values.get("loss", cls.model_fields["loss"].default)
-            return {**values, "schedule": {"name": cls.own_schedules.get(loss, "none"), **schedule}}
+            own = cls.own_schedules.get(loss, "none") if isinstance(loss, str) else "none"
+            return {**values, "schedule": {"name": own, **schedule}}
         return values
 
     @model_validator(mode="after")
@@ -103,6 +105,8 @@ class ObjectiveConfig(BaseModel, ABC):
                 "schedule 'drs' brings in the sampler 'class_balanced', which is there from the beginning: leave out "
                 "one of them"
             )
+        if schedule.name == "drs" and schedule.start > 0 and self.epochs == 1:
+            raise ConfigError("schedule 'drs' changes the sampler between epochs and there is one: give at least 2")
         return self
 
     @property

@@ -48,7 +48,7 @@ class SecondStageConfig(ObjectiveConfig):
     schedule: ScheduleConfig | None = Field(
         None, description="when class weights or balanced sampling come in; none: not deferred"
     )
-    sampler: str | None = Field("class_balanced", description=SAMPLER)
+    sampler: str | None = Field("class_balanced", description=f"{SAMPLER}; none: class_balanced")
     optimizer: OptimizerConfig = Field(OptimizerConfig(weight_decay=5e-4), description="crt, lws")
     tau: float = Field(1.0, ge=0, description="tau_norm: 1 makes all rows equally long; logit_adjustment: 1 is exact")
 

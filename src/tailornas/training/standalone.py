@@ -63,13 +63,10 @@ class TrainConfig(ObjectiveConfig):
                 f"two_branch has a schedule and samplers of its own and got {found}: leave it out, and choose a loss "
                 "without a schedule, such as 'ce'"
             )
-        if schedule.name == "drs" and schedule.start > 0 and self.epochs == 1:
-            raise ConfigError("schedule 'drs' changes the sampler between epochs and there is one: give at least 2")
         self.second_stage.check_trained_head(self.resolved_head)
         if self.second_stage.name == "logit_adjustment":
             balanced = {
-                f"loss {self.loss!r}": self.loss in ("balanced_softmax", "logit_adjustment", "seql")
-                or LOSSES[self.loss].own_weights,
+                f"loss {self.loss!r}": LOSSES[self.loss].corrects_priors or LOSSES[self.loss].own_weights,
                 "mix 'remix'": self.mix.name == "remix",
                 f"class weights {self.weighting!r}": self.weighting is not None,
                 f"sampler {self.sampler!r}": self.sampler not in (None, "instance"),

@@ -6,7 +6,7 @@ from lightning_fabric import Fabric
 from pydantic import Field
 from torch import Tensor
 
-from tailornas.losses import LOSSES
+from tailornas.losses import LOSSES, ScheduleConfig
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, SearchSpace
 from tailornas.stages import Stage
@@ -21,8 +21,13 @@ __all__ = ["PretrainConfig", "give_source_head", "pretrain"]
 class PretrainConfig(ObjectiveConfig):
     """How the supernet is trained on the source; for what is raised see :class:`ObjectiveConfig`."""
 
+    own_schedules = {}  # noqa: RUF012  # its images are balanced, or drawn so
+
     epochs: int | None = Field(None, ge=1, description="none: planned from the time limit, else 60")
     batch_size: int = Field(128, ge=2, description="images a step")
+    schedule: ScheduleConfig | None = Field(
+        None, description="when class weights or balanced sampling come in; none: not deferred"
+    )
     sampler: str | None = Field(
         None, description=f"{SAMPLER}; none: class_balanced for a long-tailed source, else instance"
     )
