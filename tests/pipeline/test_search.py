@@ -130,6 +130,7 @@ def test_a_quiet_run_prints_its_summary_only(whole: Path) -> None:
     assert output.strip().startswith("Result")
     assert "report   run/report.html\n" in output
     assert "weights  run/stages/train/result.safetensors\n" in output
+    assert re.search(r"^         run/stages/baseline/result\.safetensors \(ResNet-\d+\)$", output, re.MULTILINE)
     evaluated = values(whole, "evaluate")
     for name in ("train", "baseline"):
         assert f"{evaluated[name]['metrics']['balanced_accuracy']:.1%}" in output

@@ -113,4 +113,6 @@ def run(
     )
     console.note(outcome.verdict.sentence, summary=True)
     console.note(f"report   {outcome.report}", summary=True)
-    console.note(f"weights  {outcome.weights}", summary=True)
+    found, baseline = outcome.weights
+    console.note(f"weights  {found}", summary=True)
+    console.note(f"         {baseline} ({outcome.baseline['name']})", summary=True)

@@ -64,13 +64,13 @@ class Outcome:
 
     Args:
         report: path of the report.
-        weights: path of the found network's weights.
+        weights: paths of the found network's weights and of the baseline's.
         found: the found network, its costs and its test metrics.
         baseline: the same of the baseline.
     """
 
     report: Path
-    weights: Path
+    weights: tuple[Path, Path]
     found: Network
     baseline: Network
 
@@ -148,7 +148,10 @@ def run(
         report = _report(config, folder, target, source, space, command)
         return Outcome(
             report=folder.write("report.html", render(report)),
-            weights=weights_path(folder, "train", config.train),
+            weights=(
+                weights_path(folder, "train", config.train),
+                weights_path(folder, "baseline", config.train),
+            ),
             found=report.found,
             baseline=report.baseline,
         )
