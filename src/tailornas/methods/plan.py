@@ -25,7 +25,10 @@ MOST_EPOCHS: Mapping[str, int] = {"pretrain": 600, "adapt": 100, "generations": 
 """More than this never pays: with a small dataset a long time limit is not used up."""
 
 FEW_EPOCHS = 20
-"""With fewer a supernet hardly tells architectures apart: after 8 on CIFAR-10, cells without convolutions led."""
+"""With fewer a supernet hardly tells architectures apart.
+
+After 8 on CIFAR-10 cells without convolutions scored as well as cells with a large one (docs/results); 20 is a guess.
+"""
 
 SHARES: Mapping[str, float] = {"pretrain": 0.33, "adapt": 0.05, "generations": 0.12}
 """Of the time limit; the rest trains the found network and the baseline."""
