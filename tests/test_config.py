@@ -95,7 +95,7 @@ def test_any_numbers_and_paths_survive_writing_and_reading(seed: int, limit: flo
     assert RunConfig.model_validate(tomllib.loads(to_toml(config))) == config
 
 
-@pytest.mark.parametrize("config", [StandaloneConfig(), StandaloneConfig(train=TrainConfig(epochs=1, head="linear"))])
+@pytest.mark.parametrize("config", [StandaloneConfig(), StandaloneConfig(train=TrainConfig(epochs=1, head="cosine"))])
 def test_a_training_survives_writing_and_reading(tmp_path: Path, config: StandaloneConfig) -> None:
     """What the published recipe sets, and this one does not, has to be written as none."""
     file = tmp_path / "train.toml"
@@ -211,6 +211,21 @@ def test_assignments_are_toml_or_else_text(assignment: str, value: object) -> No
 )
 def test_unknown_keys_are_named_in_full_with_the_known_ones(assignment: str, key: str, known: str) -> None:
     assert message_of(assignment).startswith(f"unknown configuration key {key!r}: expected one of {known}")
+
+
+@pytest.mark.parametrize(
+    ("assignment", "question"),
+    [
+        ("sead=1", "; did you mean 'seed'?"),
+        ("search.popular=1", "; did you mean 'search.population'?"),
+        ("macs=1", "; did you mean 'limits.macs'?"),
+        ("population=1", "; did you mean 'search.population'?"),
+        ("second_stage.name=crt", "; did you mean 'train.second_stage'?"),
+        ("nothing.at.all=1", ", groups"),
+    ],
+)
+def test_unknown_keys_that_look_like_known_ones_end_in_a_question(assignment: str, question: str) -> None:
+    assert message_of(assignment).endswith(question)
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from tailornas.adaptation import HeadConfig
 from tailornas.data import AugmentConfig, DataConfig
-from tailornas.errors import ConfigError
+from tailornas.errors import ConfigError, meant
 from tailornas.metrics import GroupConfig
 from tailornas.search import Limits, SearchConfig
 from tailornas.spaces import DEFAULT_SPACE, BackboneConfig, SpaceSection, space_config, space_of
@@ -246,7 +246,9 @@ def _one_line(config: type[BaseModel], error: ValidationError) -> str:
     key, details = next(iter(problems.items()))
     if details[0]["type"] == "extra_forbidden":
         known = _section(config, _path(config, details[0]["loc"])[:-1]).model_fields
-        return f"unknown configuration key {key!r}: expected one of {', '.join(known)}"
+        elsewhere = [path for path in _keys(config) if path.endswith(f".{key}")]
+        nearest = f"; did you mean {' or '.join(map(repr, elsewhere))}?" if elsewhere else meant(key, _keys(config))
+        return f"unknown configuration key {key!r}: expected one of {', '.join(known)}{nearest}"
     # A key of several types has one problem a type.
     messages = dict.fromkeys(d["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ") for d in details)
     message = " or ".join(text[0].lower() + text[1:] for text in messages)
@@ -267,6 +269,16 @@ def _path(config: type[BaseModel], location: Sequence[str | int]) -> list[str]:
         if model is None and not entries:
             break
     return path
+
+
+def _keys(model: type[BaseModel], section: str = "") -> list[str]:
+    """The full path of every key, those of sections included."""
+    keys: list[str] = []
+    for name, field in model.model_fields.items():
+        keys.append(f"{section}{name}")
+        if (inner := _model(field.annotation)) is not None:
+            keys += _keys(inner, f"{section}{name}.")
+    return keys
 
 
 def _section(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:

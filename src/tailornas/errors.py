@@ -4,6 +4,9 @@ A message is one line: what was expected, what came, how to mend it. The command
 with code 2; a Python caller catches :class:`TailorNASError` or the named subclass.
 """
 
+from collections.abc import Iterable
+from difflib import get_close_matches
+
 __all__ = [
     "ArchitectureError",
     "CheckpointError",
@@ -15,6 +18,7 @@ __all__ = [
     "RunFolderError",
     "TailorNASError",
     "UnknownNameError",
+    "meant",
 ]
 
 
@@ -36,7 +40,7 @@ class UnknownNameError(ConfigError):
     """
 
     def __init__(self, kind: str, name: str, known: "list[str] | tuple[str, ...]") -> None:
-        super().__init__(f"unknown {kind} {name!r}: expected one of {', '.join(sorted(known))}")
+        super().__init__(f"unknown {kind} {name!r}: expected one of {', '.join(sorted(known))}{meant(name, known)}")
         self.kind, self.name, self.known = kind, name, tuple(known)
 
 
@@ -66,3 +70,9 @@ class RunFolderError(TailorNASError):
 
 class DiskError(TailorNASError):
     """A file could not be written (the disk is full, the folder is read-only), or not be read at this moment."""
+
+
+def meant(name: str, known: Iterable[str]) -> str:
+    """The end of a message: which of ``known`` the wrong ``name`` looks like; empty where it looks like none."""
+    near = get_close_matches(name, known, n=1)
+    return f"; did you mean {near[0]!r}?" if near else ""

@@ -1,6 +1,8 @@
 """What is made sure of before anything is trained: losses, heads, class weights and counts fit each other."""
 
 import math
+from collections.abc import Callable
+from functools import partial
 from typing import Any
 from unittest.mock import create_autospec
 
@@ -8,6 +10,7 @@ import pytest
 import torch
 from torch import nn
 
+from tailornas.adaptation import HeadConfig
 from tailornas.data import Dataset
 from tailornas.errors import ConfigError, DataError
 from tailornas.heads import CosineHead
@@ -23,7 +26,14 @@ from tailornas.spaces import (
 )
 from tailornas.spaces.darts_network import darts_network
 from tailornas.spaces.genotypes import GENOTYPES
-from tailornas.training import DeviceConfig, TrainConfig, make_fabric
+from tailornas.training import (
+    DeviceConfig,
+    ObjectiveConfig,
+    PretrainConfig,
+    SecondStageConfig,
+    TrainConfig,
+    make_fabric,
+)
 from tailornas.types import ClassCounts
 
 TAIL = ClassCounts((50, 30, 20, 12, 8, 5, 4, 3, 2, 1))
@@ -36,6 +46,15 @@ def check(counts: ClassCounts = TAIL, /, *networks: Backbone, **settings: Any) -
     check_training(fitting, *networks, cifar_resnet(8, len(counts), generator=generator(0, "check")))
 
 
+STAGES: dict[str, Callable[..., ObjectiveConfig]] = {
+    "pretrain": PretrainConfig,
+    "adapt": HeadConfig,
+    "train": TrainConfig,
+    "crt": partial(SecondStageConfig, name="crt"),
+}
+
+
+@pytest.mark.parametrize("stage", STAGES)
 @pytest.mark.parametrize(
     ("loss", "head", "other", "mend"),
     [
@@ -44,21 +63,13 @@ def check(counts: ClassCounts = TAIL, /, *networks: Backbone, **settings: Any) -
         ("ce", "scaled_cosine", "cosine", "use the head 'scaled_cosine' or the loss 'ldam'"),
     ],
 )
-def test_a_head_and_a_loss_belong_together_or_are_refused_before_training(
-    loss: str, head: str, other: str, mend: str
+def test_a_head_and_a_loss_belong_together_or_are_refused_in_every_stage(
+    stage: str, loss: str, head: str, other: str, mend: str
 ) -> None:
-    check(loss=loss, head=head)
+    assert STAGES[stage](loss=loss, head=head).resolved_head == head
     with pytest.raises(ConfigError, match=mend) as caught:
-        check(loss=loss, head=other)
+        STAGES[stage](loss=loss, head=other)
     assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(("loss", "head"), [("ce", "cosine"), ("ldam", "scaled_cosine"), ("ldam", "linear")])
-def test_a_head_and_a_loss_of_the_second_stage_belong_together_or_are_refused_before_training(
-    loss: str, head: str
-) -> None:
-    with pytest.raises(ConfigError, match="use the head "):
-        check(loss="ce", second_stage={"name": "crt", "loss": loss, "head": head})
 
 
 @pytest.mark.parametrize(

@@ -230,7 +230,7 @@ def inputs_of(whole: MemoryRun, tmp_path_factory: pytest.TempPathFactory) -> Cal
             patch.setattr("tailornas.methods.supernet.transfer", lambda *_: None)
             patch.setitem(imb_nas.__globals__, "check_training", lambda *_: None)
             patch.setattr("tailornas.methods.fitting.latency", lambda *_: Latency(0.1, 0.0, 1))
-            pipeline.run(config, images, console, command="")
+            pipeline.run(config, images / "run", console, command="")
         torch.set_num_threads(threads)
         assert run.computed == []
         return run.inputs

@@ -13,10 +13,11 @@ import torch
 from PIL import Image
 
 from support.processes import Commands, results_of, values
-from tailornas.config import StandaloneConfig, read_config
+from tailornas.config import RunConfig, StandaloneConfig, read_config
 from tailornas.data import DataConfig, prepare
-from tailornas.errors import ConfigError
+from tailornas.errors import ConfigError, RunFolderError
 from tailornas.methods import Fitting
+from tailornas.pipeline import search
 from tailornas.pipeline import standalone as module
 from tailornas.runs import make_console
 from tailornas.runs.files import read_tensors
@@ -212,6 +213,29 @@ def test_weights_go_on_from_pixels_of_the_statistics_that_they_were_fitted_to(
         with pytest.raises(SeenError) as caught:
             module.train(config, tmp_path / "run", make_console({}, quiet=True), command="")
         assert caught.value.args == (statistics,)
+
+
+def test_mistakes_that_images_cannot_change_are_told_before_they_are_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read(*arguments: object) -> None:
+        raise AssertionError("images are read")
+
+    for pipeline in (module, search):
+        monkeypatch.setattr(pipeline, "read_images", read)
+    console = make_console({}, quiet=True)
+    (tmp_path / "other").mkdir()
+    (tmp_path / "other" / "mine.txt").touch()
+    config = StandaloneConfig()
+    with pytest.raises(ConfigError, match="unknown backbone 'vgg16'"):
+        module.train(StandaloneConfig(backbone=BackboneConfig(name="vgg16")), tmp_path / "run", console, command="")
+    with pytest.raises(RunFolderError, match=r"other is not a run folder: .* found 'mine\.txt'"):
+        module.train(config, tmp_path / "other", console, command="")
+    with pytest.raises(RunFolderError, match=r"other is not a run folder: .* found 'mine\.txt'"):
+        search.run(RunConfig(), tmp_path / "other", console, command="")
+    with pytest.raises(ConfigError, match=r"cannot read the space 'nowhere\.py:Net'"):
+        search.run(RunConfig(space=space_config("nowhere.py:Net", {})), tmp_path / "run", console, command="")
+    assert not (tmp_path / "run").exists()
 
 
 ARCHITECTURE = "|nor_conv_3x3~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|none~1|none~2|"

@@ -2,6 +2,7 @@
 
 import copy
 import pickle
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,18 @@ import torch
 from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError, CheckpointError, ConfigError, TailorNASError, UnknownNameError
-from tailornas.spaces import Backbone, BackboneConfig, CifarResNet, build_backbone, count, space_config, space_of
+from tailornas.spaces import (
+    Backbone,
+    BackboneConfig,
+    CifarResNet,
+    build_backbone,
+    check_backbone,
+    count,
+    space_config,
+    space_of,
+)
 from tailornas.spaces.backbones import load_weights
+from tailornas.spaces.genotypes import GENOTYPES
 from tailornas.spaces.weights import read_weights
 
 OWN = """
@@ -137,6 +148,24 @@ def test_what_is_refused(arguments: dict[str, str], kind: type[TailorNASError], 
     with pytest.raises(kind, match=message) as caught:
         build_backbone(config, section, 8, 10, seeded())
     assert "\n" not in str(caught.value)
+    with pytest.raises(kind, match=re.escape(str(caught.value))):
+        check_backbone(config, section)
+
+
+@pytest.mark.parametrize("name", ["timm:resnet19", "nowhere.py:Net:{}"])
+def test_names_are_refused_before_images_are_there(name: str) -> None:
+    with pytest.raises(ConfigError, match=r"unknown timm model 'resnet19'|cannot read the space 'nowhere\.py:Net'"):
+        check_backbone(BackboneConfig(name=name), None)
+
+
+def test_what_only_some_images_or_classes_can_have_is_not_refused_before_they_are_there(tmp_path: Path) -> None:
+    (tmp_path / "own.py").write_text(OWN)
+    for name in ("timm:vit_tiny_patch16_224", f'{tmp_path / "own.py"}:Small:{{"op": "b"}}'):
+        check_backbone(BackboneConfig(name=name), None)
+    space, path = space_config("darts", {"auxiliary": True}), tmp_path / "weights.safetensors"
+    config = BackboneConfig(name=f"darts:{GENOTYPES['SNAS']}")
+    safetensors.torch.save_file(build_backbone(config, space, 32, 10, seeded()).state_dict(), path)
+    check_backbone(config.model_copy(update={"weights": str(path)}), space)
 
 
 def written(path: Path, tensors: dict[str, Tensor]) -> Path:

@@ -113,8 +113,9 @@ def test_the_statistics_of_the_pixels_it_was_published_with() -> None:
 
 
 def test_unknown_names_say_the_nearest() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown timm model 'resnet19': expected one of .*resnet") as caught:
+    with pytest.raises(UnknownNameError, match=r"unknown timm model 'resnet19': expected one of .*resnet18") as caught:
         built("resnet19")
+    assert str(caught.value).endswith("; did you mean 'resnet18'?")
     assert "\n" not in str(caught.value)
     with pytest.raises(UnknownNameError, match=r"unknown timm model 'qqqqqq': expected one of .*resnet18"):
         built("qqqqqq")

@@ -85,7 +85,7 @@ def build_loss(
     return loss
 
 
-def check_head(loss: LongTailLoss, head: nn.Module) -> None:
+def check_head(loss: type[LongTailLoss], head: nn.Module) -> None:
     """Refuses a head whose logits the loss cannot use.
 
     A head whose ``scale`` is 1.0 gives cosines in [-1, 1]. A loss with a scale of its own (``loss.head`` is
@@ -93,8 +93,8 @@ def check_head(loss: LongTailLoss, head: nn.Module) -> None:
     numbers so close together never becomes sure.
 
     Args:
-        loss: the loss.
-        head: the last layer of the network.
+        loss: its class.
+        head: the last layer of the network, or one of its kind.
 
     Raises:
         ConfigError: they do not belong together.
@@ -104,11 +104,11 @@ def check_head(loss: LongTailLoss, head: nn.Module) -> None:
     if loss.head == "cosine" and not gives_cosines:
         came = type(head).__name__ + (f" with scale {scale:g}" if isinstance(scale, float) else "")
         raise ConfigError(
-            f"{type(loss).__name__} scales its logits itself and expects cosines in [-1, 1] but the head is "
+            f"{loss.__name__} scales its logits itself and expects cosines in [-1, 1] but the head is "
             f"{came}: use the head 'cosine' or another loss"
         )
     if loss.head != "cosine" and gives_cosines:
         raise ConfigError(
-            f"{type(loss).__name__} expects logits of any size but the head is {type(head).__name__} with "
+            f"{loss.__name__} expects logits of any size but the head is {type(head).__name__} with "
             "scale 1, which gives cosines in [-1, 1]: use the head 'scaled_cosine' or the loss 'ldam'"
         )

@@ -9,7 +9,7 @@ from torch import nn
 
 from tailornas.errors import ConfigError
 from tailornas.heads import build_head
-from tailornas.losses import LongTailLoss, build_loss, check_head
+from tailornas.losses import LongTailLoss, build_loss
 from tailornas.methods.context import Context
 from tailornas.methods.fitting import Fitting
 from tailornas.methods.supernet import Supernet
@@ -57,27 +57,22 @@ class Contender:
 
 
 def check_training(fitting: Fitting, *networks: Backbone) -> None:
-    """Makes sure, before anything is computed, that networks, losses, head and class weights fit each other.
+    """Makes sure, before anything is computed, that the target, networks, head and class weights fit each other.
 
     Args:
         fitting: the target and how networks are fitted to it.
         networks: of the kinds that are trained: a network itself, or the supernet that it comes from.
 
     Raises:
-        ConfigError: settings that a loss cannot have, a head that does not belong to it or needs longer features,
-            training that none of the networks can have, or images that an auxiliary head cannot be trained with.
+        ConfigError: a head that needs longer features, training that none of the networks can have, or images that an
+            auxiliary head cannot be trained with.
         DataError: class weights or counts that do not fit the classes.
     """
     settings, counts, rng = fitting.train, fitting.split.counts, generator(fitting.seed, "check")
-    second = settings.second_stage
-    loss, second_loss = (
-        Objective(stage, counts, seed=fitting.seed, stage=("check",), device=torch.device("cpu")).loss
-        for stage in (settings, second)
-    )
+    for objective in (settings, settings.second_stage):
+        Objective(objective, counts, seed=fitting.seed, stage=("check",), device=torch.device("cpu"))
     for network in networks:
-        check_head(loss, build_head(settings.resolved_head, network.least_feature_dim, len(counts), rng))
-        if second.name == "crt":
-            check_head(second_loss, build_head(second.resolved_head, network.least_feature_dim, len(counts), rng))
+        build_head(settings.resolved_head, network.least_feature_dim, len(counts), rng)
         if settings.two_branch:
             check_two_branch(network)
         if isinstance(network, DARTSNetwork):
@@ -179,7 +174,7 @@ def make_contender(
         identity: JSON values that the network and its first weights depend on.
 
     Raises:
-        ConfigError: the head and the loss do not belong together.
+        ConfigError: the head needs longer features.
     """
     settings, target = fitting.train, fitting.target
     loss = build_loss(settings.loss, fitting.split.counts, None, **settings.loss_settings)
@@ -190,7 +185,6 @@ def make_contender(
         network.head = build_head(settings.resolved_head, network.feature_dim, len(target.classes), rng)
     elif not network.head_trained:
         loss.begin(network.head)
-    check_head(loss, network.head)
     if isinstance(network, DARTSNetwork) and network.auxiliary is not None:
         if loss.head == "cosine":
             rng = generator(fitting.seed, stage, "auxiliary")

@@ -31,6 +31,7 @@ from tailornas.spaces import (
     Backbone,
     SearchSpace,
     build_space,
+    check_space,
     draw,
     is_weights,
     load_published,
@@ -108,6 +109,8 @@ def run(
         TailorNASError: the input cannot be used, or a training diverged.
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
+    check_space(config.space)
+    RunFolder.check(out, to_toml(config), job="search", overwrite=overwrite)
     target = read_images(config.data, config.seed, console)
     fabric = make_fabric(config.device, target.image_size)
     # Built, and below filled, before anything is written: a mistake in a file of the user's is told at once.

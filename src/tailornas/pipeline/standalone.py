@@ -26,7 +26,7 @@ from tailornas.report.formats import ratio
 from tailornas.runs import Console, RunFolder, read_json, recorded_job
 from tailornas.search import Limits
 from tailornas.seeding import generator
-from tailornas.spaces import BackboneConfig, SpaceConfig, build_backbone, identify, space_config
+from tailornas.spaces import BackboneConfig, SpaceConfig, build_backbone, check_backbone, identify, space_config
 from tailornas.training import make_fabric
 
 __all__ = ["TRAIN_STAGES", "Trained", "train"]
@@ -88,9 +88,11 @@ def train(
     Raises:
         TailorNASError: the input cannot be used, or the training diverged.
     """
+    backbone, space = _found(config.backbone, config.space)
+    check_backbone(backbone, space)
+    RunFolder.check(out, to_toml(config), job="training", overwrite=overwrite)
     target = read_images(config.data, config.seed, console)
     fabric = make_fabric(config.device, target.image_size)
-    backbone, space = _found(config.backbone, config.space)
     rng = generator(config.seed, "train", "weights")
     network = build_backbone(backbone, space, target.image_size, len(target.classes), rng)
     if backbone.weights is not None and network.pretrained_normalization is not None:

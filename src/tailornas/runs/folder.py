@@ -104,16 +104,29 @@ class RunFolder:
             DiskError: it could not be written.
         """
         with ExitStack() as held:
+            cls.check(path, config, job=job, overwrite=overwrite)
             with disk_errors(path):
-                check_folder(path, job)
                 made = [folder for folder in (path, *path.parents) if not folder.exists()]
                 path.mkdir(parents=True, exist_ok=True)
             held.enter_context(locked(path / LOCK))
             sweep(path)
-            if not overwrite:
-                keep_configuration(path, config)
             record = RunRecord.open(path, time.monotonic() if started is None else started, job)
             return cls(path, console, record, held.pop_all(), made, config, overwrite)
+
+    @staticmethod
+    def check(path: Path, config: str, *, job: str | None = None, overwrite: bool = True) -> None:
+        """Refuses at once, before images are read, what :meth:`open` would refuse; nothing is written.
+
+        Another process in the folder, and a disk that cannot be written, are met when the folder is opened.
+
+        Raises:
+            RunFolderError: the folder is something else, of another format or job, or must not be replaced.
+            DiskError: it could not be read.
+        """
+        with disk_errors(path):
+            check_folder(path, job)
+        if not overwrite:
+            keep_configuration(path, config)
 
     def __enter__(self) -> Self:
         self._held.enter_context(terminable())

@@ -1,6 +1,6 @@
 """Search spaces, the networks they contain, and what networks cost."""
 
-from tailornas.spaces.backbones import BackboneConfig, build_backbone, space_of
+from tailornas.spaces.backbones import BackboneConfig, build_backbone, check_backbone, space_of
 from tailornas.spaces.build import (
     DEFAULT_SPACE,
     SPACES,
@@ -13,6 +13,7 @@ from tailornas.spaces.build import (
     SpaceConfig,
     SpaceSection,
     build_space,
+    check_space,
     identify,
     space_config,
 )
@@ -77,6 +78,8 @@ __all__ = [
     "build_backbone",
     "build_space",
     "cell_edges",
+    "check_backbone",
+    "check_space",
     "cifar_resnet",
     "compare",
     "count",

@@ -9,12 +9,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from torch import Tensor
 
 from tailornas.errors import CheckpointError, ConfigError, UnknownNameError
-from tailornas.spaces.build import SPACES, SpaceConfig, build_space, space_config
+from tailornas.spaces.build import SPACES, SpaceConfig, build_space, check_space, space_config
 from tailornas.spaces.network import Backbone
 from tailornas.spaces.resnet import cifar_resnet
 from tailornas.spaces.weights import read_weights
 
-__all__ = ["BackboneConfig", "build_backbone", "load_weights", "space_of"]
+__all__ = ["BackboneConfig", "build_backbone", "check_backbone", "load_weights", "space_of"]
 
 KNOWN = ("resnet20", "resnet32", "resnet44", "resnet56", "timm:NAME", "SPACE:ARCHITECTURE", "the folder of a search")
 
@@ -55,6 +55,31 @@ def build_backbone(
     if config.weights not in (None, "online"):
         load_weights(network, Path(config.weights))
     return network
+
+
+def check_backbone(config: BackboneConfig, space: SpaceConfig | None) -> None:
+    """Refuses, before images are there, what :func:`build_backbone` would refuse for images of any size and classes.
+
+    Of a user's own space and of timm's models only the name is looked at: their networks may be for some images alone.
+
+    Raises:
+        UnknownNameError: no such backbone.
+        ConfigError: a depth that no CIFAR ResNet has, or settings that belong to another kind of backbone.
+        ArchitectureError: the architecture is malformed.
+        CheckpointError: the file of weights cannot be read.
+    """
+    kind, _, rest = config.name.partition(":")
+    searched = space_of(config.name)
+    if kind == "timm":
+        from tailornas.spaces.timm_backbone import check_timm
+
+        check_timm(rest)
+    elif searched is not None and searched not in SPACES:
+        check_space(space or space_config(searched, {}))
+    else:
+        _new(config, space, 32, 2, torch.Generator())
+    if config.weights not in (None, "online"):
+        read_weights(Path(config.weights))
 
 
 def space_of(backbone: str) -> str | None:

@@ -15,7 +15,7 @@ from tailornas.spaces.mobilenet import mobilenet
 from tailornas.spaces.nasbench201 import nasbench201
 from tailornas.spaces.nats_size import nats_size
 from tailornas.spaces.network import Backbone
-from tailornas.spaces.own import digest, is_own, own_space
+from tailornas.spaces.own import check_own, digest, is_own, own_space
 from tailornas.spaces.space import SearchSpace
 from tailornas.types import Architecture
 
@@ -31,6 +31,7 @@ __all__ = [
     "SpaceConfig",
     "SpaceSection",
     "build_space",
+    "check_space",
     "identify",
     "space_config",
 ]
@@ -234,6 +235,17 @@ def build_space(
         ArchitectureError: a user's own space cannot be built or run.
     """
     return config.build(classes, generator, image_size)
+
+
+def check_space(config: SpaceConfig) -> None:
+    """Refuses, before images are there, a user's own space that could not be built for any.
+
+    Raises:
+        ConfigError: no such file or class, it cannot be imported, or a setting is missing or unknown.
+        ArchitectureError: the class is no module.
+    """
+    if isinstance(config, OwnConfig):
+        check_own(config.name, config.model_extra or {})
 
 
 def identify(config: SpaceConfig) -> dict[str, Any]:

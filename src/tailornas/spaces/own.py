@@ -22,7 +22,7 @@ from tailornas.spaces.operations import initialise
 from tailornas.spaces.space import SearchSpace
 from tailornas.types import Architecture
 
-__all__ = ["digest", "is_own", "own_space", "parameters"]
+__all__ = ["check_own", "digest", "is_own", "own_space", "parameters"]
 
 CLASSES = ("classes", "num_classes")
 """Names of the constructor's parameter for the number of classes."""
@@ -57,6 +57,27 @@ def parameters(name: str) -> dict[str, Any]:
     }
 
 
+def check_own(name: str, settings: Mapping[str, Any]) -> None:
+    """Refuses a class, or arguments for it, that :func:`own_space` could build for no images.
+
+    Args:
+        name: ``FILE.py:Class``.
+        settings: arguments of the constructor beside the number of classes.
+
+    Raises:
+        ConfigError: no such file or class, it cannot be imported, or a setting is missing or unknown.
+        ArchitectureError: the class is no module.
+    """
+    known = parameters(name)
+    listed = f"its parameters are {', '.join(known)}" if known else "it has none"
+    for key in settings:
+        if key not in known:
+            raise ConfigError(f"space {name!r} has no parameter {key!r}: {listed}")
+    for key, default in known.items():
+        if default is ... and key not in settings:
+            raise ConfigError(f"space {name!r} needs its parameter {key!r}: give space.{key}")
+
+
 def own_space(
     name: str,
     settings: Mapping[str, Any],
@@ -86,10 +107,9 @@ def own_space(
         ConfigError: no such file or class, it cannot be imported, or a setting is missing or unknown.
         ArchitectureError: the class is no module of these forms, contains no choice, or cannot be built or run.
     """
+    check_own(name, settings)
     kind = _load(name)
-    known = _signature(kind)
-    label, arguments = kind.__name__, {key: classes for key in CLASSES if key in known}
-    _check_settings(name, {key: known[key] for key in known if key not in CLASSES}, settings)
+    label, arguments = kind.__name__, {key: classes for key in CLASSES if key in _signature(kind)}
     with torch.random.fork_rng(devices=[]):  # constructors draw from the global generator
         try:
             module = kind(**arguments, **settings)
@@ -202,16 +222,6 @@ def _signature(kind: Callable[..., Any]) -> dict[str, inspect.Parameter]:
     """The constructor's parameters that can be given by name."""
     kinds = (inspect.Parameter.POSITIONAL_OR_KEYWORD, inspect.Parameter.KEYWORD_ONLY)
     return {key: value for key, value in inspect.signature(kind).parameters.items() if value.kind in kinds}
-
-
-def _check_settings(name: str, known: Mapping[str, inspect.Parameter], settings: Mapping[str, Any]) -> None:
-    listed = f"its parameters are {', '.join(known)}" if known else "it has none"
-    for key in settings:
-        if key not in known:
-            raise ConfigError(f"space {name!r} has no parameter {key!r}: {listed}")
-    for key, parameter in known.items():
-        if parameter.default is parameter.empty and key not in settings:
-            raise ConfigError(f"space {name!r} needs its parameter {key!r}: give space.{key}")
 
 
 def _backbone(module: nn.Module, label: str, classes: int, images: Tensor, *, ends_in_head: bool) -> Backbone:

@@ -1,5 +1,6 @@
 """Any image model of timm (Wightman, PyTorch Image Models) as a backbone."""
 
+from difflib import get_close_matches
 from typing import Any, final
 
 import timm
@@ -10,7 +11,7 @@ from tailornas.errors import ConfigError, UnknownNameError
 from tailornas.spaces.network import Backbone
 from tailornas.types import Normalization
 
-__all__ = ["TimmBackbone", "timm_backbone"]
+__all__ = ["TimmBackbone", "check_timm", "timm_backbone"]
 
 
 @final
@@ -44,6 +45,17 @@ class TimmBackbone(Backbone):
         return {f"model.{name}": tensor for name, tensor in tensors.items() if not name.startswith(parts)}
 
 
+def check_timm(name: str) -> None:
+    """Refuses a name that timm has no model of.
+
+    Raises:
+        UnknownNameError: says the nearest names.
+    """
+    if not timm.is_model(name):
+        near = get_close_matches(name, timm.list_models(), n=8)
+        raise UnknownNameError("timm model", name, near or ["resnet18", "mobilenetv3_small_100", "efficientnet_b0"])
+
+
 def timm_backbone(
     name: str, image_size: int, classes: int, *, generator: torch.Generator, online: bool
 ) -> TimmBackbone:
@@ -57,12 +69,10 @@ def timm_backbone(
         online: fetch timm's weights for it from the network.
 
     Raises:
-        UnknownNameError: timm has no such model; says the nearest names.
+        UnknownNameError: see :func:`check_timm`.
         ConfigError: the model cannot take images of this size, or its weights could not be fetched.
     """
-    if not timm.is_model(name):
-        near = timm.list_models(f"*{name.split('.')[0][:6]}*")[:8]
-        raise UnknownNameError("timm model", name, near or ["resnet18", "mobilenetv3_small_100", "efficientnet_b0"])
+    check_timm(name)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(int(torch.randint(2**62, (), generator=generator)))
         try:

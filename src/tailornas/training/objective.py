@@ -19,6 +19,7 @@ from tailornas.losses import (
     ScheduleConfig,
     Weighting,
     build_loss,
+    check_head,
     check_weighting,
     loss_settings,
     mix,
@@ -93,6 +94,7 @@ class ObjectiveConfig(BaseModel, ABC):
             raise UnknownNameError("sampler", self.sampler, list(SAMPLERS))
         if self.head is not None and self.head not in HEADS:
             raise UnknownNameError("head", self.head, list(HEADS))
+        check_head(LOSSES[self.loss], build_head(self.resolved_head, 2, 2, torch.Generator()))
         schedule = self.resolved_schedule
         if LOSSES[self.loss].own_weights and self.weighting is not None:
             brought = "schedule 'drw'" if self.class_weights is None else f"class_weights {self.class_weights!r}"
