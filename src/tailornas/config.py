@@ -7,7 +7,7 @@ from types import UnionType
 from typing import Any, Literal, Self, TypeVar, Union, final, get_args, get_origin
 
 import tomli_w
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, Field, ValidationError, model_validator
 from pydantic_core import ErrorDetails
 
 from tailornas.adaptation import HeadConfig
@@ -15,6 +15,7 @@ from tailornas.data import AugmentConfig, DataConfig
 from tailornas.errors import ConfigError, meant
 from tailornas.metrics import GroupConfig
 from tailornas.search import Limits, SearchConfig
+from tailornas.settings import SettingsModel
 from tailornas.spaces import DEFAULT_SPACE, BackboneConfig, SpaceSection, space_config, space_of
 from tailornas.training import PUBLISHED_RECIPE, DeviceConfig, PretrainConfig, TrainConfig
 from tailornas.units import Duration
@@ -23,10 +24,8 @@ __all__ = ["RunConfig", "SourceConfig", "StandaloneConfig", "read_config", "to_t
 
 
 @final
-class SourceConfig(BaseModel):
+class SourceConfig(SettingsModel):
     """The balanced images that the supernet is trained on."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data: str | None = Field(
         None, description="dataset name or path, or a published supernet's file; none: from the target's own data"
@@ -35,10 +34,8 @@ class SourceConfig(BaseModel):
 
 
 @final
-class RunConfig(BaseModel):
+class RunConfig(SettingsModel):
     """Everything that ``tailornas run`` can be told."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     method: Literal["imb-nas"] = Field("imb-nas", description="search method")
     seed: int = Field(0, ge=0, description="everything random follows from it")
@@ -62,7 +59,7 @@ class RunConfig(BaseModel):
 
 
 @final
-class StandaloneConfig(BaseModel):
+class StandaloneConfig(SettingsModel):
     """Everything that ``tailornas train`` can be told.
 
     By default networks are trained by :data:`~tailornas.training.PUBLISHED_RECIPE`, and :func:`read_config` changes
@@ -72,8 +69,6 @@ class StandaloneConfig(BaseModel):
     Raises:
         ConfigError: no number of epochs.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     seed: int = Field(0, ge=0, description="everything random follows from it")
     device: DeviceConfig = DeviceConfig()

@@ -4,21 +4,20 @@ from functools import lru_cache
 from typing import Literal, Self, final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from tailornas.errors import ConfigError
+from tailornas.settings import SettingsModel
 from tailornas.types import Normalization
 
 __all__ = ["AugmentConfig", "crop_and_flip", "cutout", "normalize"]
 
 
 @final
-class AugmentConfig(BaseModel):
+class AugmentConfig(SettingsModel):
     """What is done at random to each training image."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     crop: bool = Field(
         default=True,

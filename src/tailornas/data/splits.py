@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any, Self, final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from tailornas.data.notes import notes
@@ -18,6 +18,7 @@ from tailornas.data.stored import as_text
 from tailornas.data.stratified import complement, counts_for_test, draw, draw_apart, hold_out
 from tailornas.errors import ConfigError, DataError
 from tailornas.seeding import generator
+from tailornas.settings import SettingsModel
 from tailornas.types import Normalization, SelectionSplit, Split, TestSplit, TrainSplit
 
 __all__ = ["DataConfig", "Dataset", "divide", "pixel_statistics", "prepare"]
@@ -26,10 +27,8 @@ _CHUNK = 1024  # images whose pixels are counted at a time
 
 
 @final
-class DataConfig(BaseModel):
+class DataConfig(SettingsModel):
     """Which images to use, and how to make them long-tailed and divide them."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     data: str = Field(
         default="digits",

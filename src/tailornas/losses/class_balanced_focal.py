@@ -4,12 +4,13 @@ import math
 from typing import final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tailornas.losses.loss import LongTailLoss, target_mask
 from tailornas.losses.reweight import effective_number
+from tailornas.settings import SettingsModel
 from tailornas.types import ClassCounts
 
 __all__ = ["ClassBalancedFocal", "ClassBalancedFocalSettings", "sigmoid_focal_loss"]
@@ -34,10 +35,8 @@ def sigmoid_focal_loss(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
 
 
 @final
-class ClassBalancedFocalSettings(BaseModel):
+class ClassBalancedFocalSettings(SettingsModel):
     """Settings of :class:`ClassBalancedFocal`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     beta: float = Field(0.9999, ge=0, lt=1, description="of the effective number; 0: all classes alike")
     gamma: float = Field(0.5, ge=0, description="focusing parameter")

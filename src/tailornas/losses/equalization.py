@@ -3,22 +3,21 @@
 from typing import final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from tailornas.errors import ConfigError
 from tailornas.losses.loss import LongTailLoss, target_mask
+from tailornas.settings import SettingsModel
 from tailornas.types import ClassCounts
 
 __all__ = ["Equalization", "EqualizationSettings"]
 
 
 @final
-class EqualizationSettings(BaseModel):
+class EqualizationSettings(SettingsModel):
     """Settings of :class:`Equalization`; for 100 classes the defaults are the paper's for CIFAR-100-LT."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     rare: float | None = Field(
         None, ge=0, le=1, description="classes with a smaller share of the images are rare; none: 0.3 / classes"

@@ -2,11 +2,12 @@
 
 from typing import final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from tailornas.losses.loss import LongTailLoss, target_mask
+from tailornas.settings import SettingsModel
 
 __all__ = ["Focal", "FocalSettings", "focal_loss"]
 
@@ -32,10 +33,8 @@ def focal_loss(logits: Tensor, targets: Tensor, gamma: float) -> Tensor:
 
 
 @final
-class FocalSettings(BaseModel):
+class FocalSettings(SettingsModel):
     """Settings of :class:`Focal`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     gamma: float = Field(2.0, ge=0, description="focusing parameter; 0 is the cross-entropy")
 

@@ -4,24 +4,23 @@ import math
 from typing import Literal, final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from tailornas.losses.loss import LongTailLoss
+from tailornas.settings import SettingsModel
 from tailornas.types import ClassCounts
 
 __all__ = ["LabelAwareSmoothing", "LabelAwareSmoothingSettings", "smoothing_factors"]
 
 
 @final
-class LabelAwareSmoothingSettings(BaseModel):
+class LabelAwareSmoothingSettings(SettingsModel):
     """Settings of :class:`LabelAwareSmoothing`; the defaults are the authors' for CIFAR-100-LT.
 
     For CIFAR-10-LT they use ``head`` 0.3 and ``tail`` 0.0.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     head: float = Field(0.4, ge=0, lt=1, description="smoothing of the biggest class")
     tail: float = Field(0.1, ge=0, lt=1, description="smoothing of the smallest class")

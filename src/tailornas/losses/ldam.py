@@ -2,12 +2,13 @@
 
 from typing import final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from tailornas.losses.loss import LongTailLoss, target_mask
 from tailornas.losses.reweight import positive_counts
+from tailornas.settings import SettingsModel
 from tailornas.types import ClassCounts
 
 __all__ = ["LDAM", "LDAMSettings", "ldam_margins"]
@@ -26,10 +27,8 @@ def ldam_margins(counts: ClassCounts, largest: float = 0.5) -> Tensor:
 
 
 @final
-class LDAMSettings(BaseModel):
+class LDAMSettings(SettingsModel):
     """Settings of :class:`LDAM`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     largest_margin: float = Field(0.5, ge=0, description="margin of the rarest class, as a cosine")
     scale: float = Field(30.0, gt=0, description="what the cosines are multiplied by")

@@ -2,13 +2,14 @@
 
 from typing import final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 from torch.nn import functional as F
 
 from tailornas.errors import DataError
 from tailornas.losses.loss import LongTailLoss
 from tailornas.losses.reweight import positive_counts
+from tailornas.settings import SettingsModel
 from tailornas.types import ClassCounts
 
 __all__ = ["LogitAdjustment", "LogitAdjustmentSettings", "adjust_logits", "class_priors"]
@@ -48,10 +49,8 @@ def adjust_logits(logits: Tensor, priors: Tensor, tau: float = 1.0) -> Tensor:
 
 
 @final
-class LogitAdjustmentSettings(BaseModel):
+class LogitAdjustmentSettings(SettingsModel):
     """Settings of :class:`LogitAdjustment`."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     tau: float = Field(1.0, ge=0, description="how much of the log-prior is added; 0 is the cross-entropy")
 

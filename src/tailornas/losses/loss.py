@@ -4,20 +4,19 @@ from abc import ABC, abstractmethod
 from typing import ClassVar, Literal, final
 
 import torch
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 from torch import Tensor, nn
 
 from tailornas.errors import ConfigError, DataError
+from tailornas.settings import SettingsModel
 from tailornas.types import ClassCounts
 
 __all__ = ["LongTailLoss", "NoSettings", "target_mask"]
 
 
 @final
-class NoSettings(BaseModel):
+class NoSettings(SettingsModel):
     """The settings of a loss that has none."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
 
 def target_mask(targets: Tensor, classes: int) -> Tensor:

@@ -6,11 +6,12 @@ from typing import Self, final
 
 import numpy as np
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from tailornas.errors import ConfigError, DataError, UnknownNameError
 from tailornas.losses.loss import LongTailLoss
+from tailornas.settings import SettingsModel
 from tailornas.types import ClassCounts
 
 __all__ = ["MixConfig", "MixedBatch", "mix", "mixed_loss", "mixup", "remix"]
@@ -21,15 +22,13 @@ MIXES: dict[str, tuple[str, ...]] = {"none": (), "mixup": ("alpha",), "remix": (
 
 
 @final
-class MixConfig(BaseModel):
+class MixConfig(SettingsModel):
     """Whether and how the images of a batch are blended in pairs.
 
     Raises:
         UnknownNameError: no such blending.
         ConfigError: a setting is given that the blending does not use.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field("none", description="none, mixup or remix")
     alpha: float = Field(1.0, gt=0, description="of the Beta distribution of proportions")

@@ -4,11 +4,12 @@ from functools import lru_cache
 from typing import Self, final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor
 
 from tailornas.errors import ConfigError, UnknownNameError
 from tailornas.losses.reweight import Weighting, class_weights
+from tailornas.settings import SettingsModel
 from tailornas.types import ClassCounts
 
 __all__ = ["SCHEDULES", "ScheduleConfig", "sampler_at", "weights_at"]
@@ -22,15 +23,13 @@ SCHEDULES: dict[str, str] = {
 
 
 @final
-class ScheduleConfig(BaseModel):
+class ScheduleConfig(SettingsModel):
     """A schedule and its settings (Cao et al. 2019, 1906.07413, algorithm 1).
 
     Raises:
         UnknownNameError: no such schedule.
         ConfigError: ``start`` is outside [0, 1), or is given where nothing starts.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field("none", description="none, drw (deferred re-weighting) or drs (deferred re-sampling)")
     start: float = Field(0.8, description="share of training before it comes in; 0: from the beginning")

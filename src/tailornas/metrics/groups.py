@@ -2,23 +2,22 @@
 
 from typing import Literal, Self, final
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
 from tailornas.errors import ConfigError
+from tailornas.settings import SettingsModel
 from tailornas.types import ClassCounts
 
 __all__ = ["GroupConfig", "shot_groups", "tercile_groups"]
 
 
 @final
-class GroupConfig(BaseModel):
+class GroupConfig(SettingsModel):
     """How a report groups classes by their training images.
 
     Raises:
         ConfigError: thresholds out of order, or given where the groups are terciles.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
 
     by: Literal["thresholds", "terciles"] = Field(
         "thresholds",

@@ -10,12 +10,13 @@ from optuna import Study
 from optuna.distributions import BaseDistribution, CategoricalDistribution
 from optuna.samplers import NSGAIISampler
 from optuna.trial import FrozenTrial
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tailornas.errors import ArchitectureError, LimitError
 from tailornas.search.evaluate import Score
 from tailornas.search.limits import Costs, Limits
 from tailornas.seeding import generator
+from tailornas.settings import SettingsModel
 from tailornas.spaces import Backbone, SearchSpace
 from tailornas.stages import Stage
 from tailornas.types import Architecture
@@ -27,10 +28,8 @@ REDRAWS = 100
 
 
 @final
-class SearchConfig(BaseModel):
+class SearchConfig(SettingsModel):
     """How the space is searched."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     population: int = Field(20, ge=2, description="candidates a generation")
     generations: int | None = Field(None, ge=1, description="none: planned from the time limit, else 10")

@@ -4,10 +4,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import final
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tailornas.errors import LimitError
 from tailornas.seeding import generator
+from tailornas.settings import SettingsModel
 from tailornas.spaces import Backbone, SearchSpace
 from tailornas.types import Architecture
 from tailornas.units import Quantity
@@ -26,10 +27,8 @@ class Costs:
 
 
 @final
-class Limits(BaseModel):
+class Limits(SettingsModel):
     """Largest allowed costs; none: free."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     macs: Quantity | None = Field(None, gt=0, description="multiply-accumulates of one image")
     params: Quantity | None = Field(None, gt=0, description="parameters")

@@ -5,10 +5,11 @@ from pathlib import Path
 from typing import final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 from torch import Tensor
 
 from tailornas.errors import CheckpointError, ConfigError, UnknownNameError
+from tailornas.settings import SettingsModel
 from tailornas.spaces.build import SPACES, SpaceConfig, build_space, check_space, space_config
 from tailornas.spaces.network import Backbone
 from tailornas.spaces.resnet import cifar_resnet
@@ -20,10 +21,8 @@ KNOWN = ("resnet20", "resnet32", "resnet44", "resnet56", "timm:NAME", "SPACE:ARC
 
 
 @final
-class BackboneConfig(BaseModel):
+class BackboneConfig(SettingsModel):
     """Which network is trained, and from which weights."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     name: str = Field(
         "resnet32", description="resnet20, resnet32, resnet44, resnet56, timm:NAME, or SPACE:ARCHITECTURE"

@@ -5,9 +5,10 @@ from collections.abc import Mapping
 from typing import Annotated, Any, ClassVar, Literal, final
 
 import torch
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
 
 from tailornas.errors import ConfigError, UnknownNameError
+from tailornas.settings import SettingsModel
 from tailornas.spaces.darts import darts, genotype_of
 from tailornas.spaces.darts_network import darts_network
 from tailornas.spaces.elastic_resnet import elastic_resnet
@@ -37,10 +38,8 @@ __all__ = [
 ]
 
 
-class SpaceConfig(BaseModel, ABC):
+class SpaceConfig(SettingsModel, ABC):
     """Which architectures are searched, and the parameters of the networks that all of them share."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     image_size: ClassVar[int] = 32
     """Height and width in pixels of the images that the space was published with."""

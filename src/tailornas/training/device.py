@@ -5,9 +5,10 @@ from typing import Literal, final
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field
 
 from tailornas.errors import ConfigError
+from tailornas.settings import SettingsModel
 
 __all__ = ["DeviceConfig", "make_fabric", "native_bf16"]
 
@@ -16,10 +17,8 @@ SMALL_IMAGES = 16
 
 
 @final
-class DeviceConfig(BaseModel):
+class DeviceConfig(SettingsModel):
     """Where and how numbers are computed."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     accelerator: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: the best there is")
     precision: Literal["auto", "fp32", "bf16"] = Field(

@@ -9,11 +9,12 @@ from typing import Literal, NamedTuple, Protocol, Self, final
 
 import torch
 from lightning_fabric import Fabric
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from tailornas.errors import ConfigError, DivergenceError
 from tailornas.seeding import derive_seed
+from tailornas.settings import SettingsModel
 from tailornas.stages import Stage
 
 __all__ = ["EpochBatches", "Fitted", "OptimizerConfig", "Position", "Step", "fit", "learning_rate_at", "make_optimizer"]
@@ -43,14 +44,12 @@ class EpochBatches(Protocol):
 
 
 @final
-class OptimizerConfig(BaseModel):
+class OptimizerConfig(SettingsModel):
     """Stochastic gradient descent with momentum, linear warm-up and a learning rate that decays.
 
     Raises:
         ConfigError: milestones out of order, or a setting of the step decay with the cosine.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     learning_rate: float = Field(0.1, gt=0, description="peak learning rate")
     momentum: float = Field(0.9, ge=0, lt=1)

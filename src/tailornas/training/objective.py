@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, final
 
 import torch
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from tailornas.data import SAMPLERS, Sampler
@@ -28,6 +28,7 @@ from tailornas.losses import (
     weights_at,
 )
 from tailornas.seeding import generator
+from tailornas.settings import SettingsModel
 from tailornas.spaces import Backbone
 from tailornas.training.loop import Position
 from tailornas.types import ClassCounts
@@ -49,15 +50,13 @@ CLASS_WEIGHTS = f"{', '.join(WEIGHTING_FORMS)}, or one number a class"
 SAMPLER = f"order of an epoch: {', '.join(SAMPLERS)}"
 
 
-class ObjectiveConfig(BaseModel, ABC):
+class ObjectiveConfig(SettingsModel, ABC):
     """What a stage minimises and how often it meets each class: the same keys in every stage.
 
     Raises:
         UnknownNameError: no such loss, weighting, schedule, sampler, head or mix.
         ConfigError: settings that do not belong together.
     """
-
-    model_config = ConfigDict(frozen=True, extra="forbid", allow_inf_nan=False)
 
     own_schedules: ClassVar[Mapping[str, str]] = {"ldam": "drw"}
     """Loss -> the schedule that it has unless another is named; the others have none."""
