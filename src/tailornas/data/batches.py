@@ -4,7 +4,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
-from typing import TypeVar, final
+from typing import final
 
 import torch
 from torch import Tensor
@@ -22,7 +22,6 @@ __all__ = ["Batches", "ordered"]
 _AHEAD = 4  # batches prepared in advance when images are decoded on demand
 
 _Batch = tuple[Tensor, Tensor]
-_T = TypeVar("_T")
 
 
 @final
