@@ -1,6 +1,6 @@
 """Peak memory: of a whole run on CIFAR-10 in memory, and of an epoch over a folder that is larger than its cap.
 
-python -m benchmarks.memory --data-dir ../shared/data --out benchmarks/results/memory.json
+python -m benchmarks.memory --data-dir DIR --out benchmarks/results/memory.json
 """
 
 import argparse
@@ -16,10 +16,10 @@ from benchmarks.machine import write
 SHORT = ("pretrain.epochs=1", "adapt.epochs=1", "search.generations=1", "search.population=4", "train.epochs=1")
 
 
-def cifar_run(data_dir: Path, folder: Path) -> float:
+def cifar_run(data_dir: str | None, folder: Path) -> float:
     """Peak resident MiB of ``tailornas run``, every stage included, one epoch each."""
-    options = [f"--set={key}" for key in SHORT]
-    command = ["run", "--data", "cifar10", "--data-dir", str(data_dir), "--out", str(folder), "--quiet", *options]
+    options = [*(f"--set={key}" for key in SHORT), *([f"--data-dir={data_dir}"] if data_dir else [])]
+    command = ["run", "--data", "cifar10", "--imbalance-factor=100", "--out", str(folder), "--quiet", *options]
     program = "import sys, tailornas.cli; sys.argv[0] = 'tailornas'; tailornas.cli.main()"
     subprocess.run([sys.executable, "-c", program, *command], check=True)
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
@@ -59,7 +59,7 @@ def folder_epoch(images: int, cap_mb: int, answer: "Queue[float]") -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--out", type=Path, help="JSON file to write; printed in any case")
-    parser.add_argument("--data-dir", type=Path, default=Path("../shared/data"), help="folder with CIFAR-10")
+    parser.add_argument("--data-dir", help="folder with CIFAR-10; default: where it is downloaded to, once")
     parser.add_argument("--images", type=int, default=100_000, help="images in the folder")
     parser.add_argument("--cap", type=int, default=64, help="its memory cap in MiB")
     arguments = parser.parse_args()

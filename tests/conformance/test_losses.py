@@ -118,7 +118,7 @@ def test_settings_are_frozen_described_and_closed(name: str) -> None:
 def test_fits_separable_features_with_the_head_it_asks_for(name: str) -> None:
     loss = build(name)
     head = build_head("cosine" if loss.head == "cosine" else "linear", 6, 5, generator(0, "head"))
-    check_head(type(loss), head)
+    check_head(loss, head)
     features = torch.eye(6)[TARGETS] + 0.05 * torch.randn(len(TARGETS), 6, generator=generator(2))
     optimizer = torch.optim.Adam(head.parameters(), lr=0.3)
     for _ in range(30):

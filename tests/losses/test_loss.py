@@ -75,7 +75,7 @@ def test_only_ldam_takes_cosines_and_it_takes_nothing_else(loss: str, head: str)
 def test_a_scaled_cosine_head_under_ldam_is_refused_with_both_sides() -> None:
     head = CosineHead(4, 3, torch.Generator(), scale=16)
     with pytest.raises(ConfigError, match=r"LDAM .* the head is CosineHead with scale 16: use the head 'cosine'"):
-        check_head(LOSSES["ldam"], head)
+        check_head(build_loss("ldam", COUNTS), head)
 
 
 @pytest.mark.parametrize("name", ["ldam", "balanced_softmax", "logit_adjustment", "class_balanced_focal"])

@@ -85,7 +85,7 @@ def build_loss(
     return loss
 
 
-def check_head(loss: type[LongTailLoss], head: nn.Module) -> None:
+def check_head(loss: LongTailLoss | type[LongTailLoss], head: nn.Module) -> None:
     """Refuses a head whose logits the loss cannot use.
 
     A head whose ``scale`` is 1.0 gives cosines in [-1, 1]. A loss with a scale of its own (``loss.head`` is
@@ -93,22 +93,23 @@ def check_head(loss: type[LongTailLoss], head: nn.Module) -> None:
     numbers so close together never becomes sure.
 
     Args:
-        loss: its class.
+        loss: the loss, or its class.
         head: the last layer of the network, or one of its kind.
 
     Raises:
         ConfigError: they do not belong together.
     """
+    name = (loss if isinstance(loss, type) else type(loss)).__name__
     scale = getattr(head, "scale", None)
     gives_cosines = isinstance(scale, float) and scale == 1.0
     if loss.head == "cosine" and not gives_cosines:
         came = type(head).__name__ + (f" with scale {scale:g}" if isinstance(scale, float) else "")
         raise ConfigError(
-            f"{loss.__name__} scales its logits itself and expects cosines in [-1, 1] but the head is "
+            f"{name} scales its logits itself and expects cosines in [-1, 1] but the head is "
             f"{came}: use the head 'cosine' or another loss"
         )
     if loss.head != "cosine" and gives_cosines:
         raise ConfigError(
-            f"{loss.__name__} expects logits of any size but the head is {type(head).__name__} with "
+            f"{name} expects logits of any size but the head is {type(head).__name__} with "
             "scale 1, which gives cosines in [-1, 1]: use the head 'scaled_cosine' or the loss 'ldam'"
         )
