@@ -111,7 +111,8 @@ def train(folder: Path, options: tuple[str, ...], data_dir: str) -> None:
 
 def measured(folder: Path) -> dict[str, Any]:
     """Test metrics as shares of one, and how long training took."""
-    values = {path.parent.name: json.loads(path.read_text())["values"] for path in folder.glob("stages/*/result.json")}
+    results = {path.parent.name: json.loads(path.read_text()) for path in folder.glob("stages/*/result.json")}
+    values = {stage: result["values"] for stage, result in results.items()}
     metrics = values["evaluate"]["train"]["metrics"]
     metrics |= {name: group["recall"] for name, group in metrics["groups"].items()}
     seconds = sum(values[name].get("seconds", 0.0) for name in ("train", "train-head") if name in values)
@@ -123,6 +124,7 @@ def measured(folder: Path) -> dict[str, Any]:
         "epochs": epochs,
         "head_epochs": second,
         "seconds": round(seconds),
+        "commit": results["train"]["environment"]["commit"],
     }
 
 

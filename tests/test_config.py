@@ -52,6 +52,28 @@ def message_of(*assignments: str) -> str:
     return str(caught.value)
 
 
+def test_an_option_can_be_a_list() -> None:
+    for flag in ("[1, 2.5, 3]", "[1.0,2.5,3.0]"):
+        read = read_config(RunConfig, flags={"train.class_weights": flag})
+        assert read.train.class_weights == (1.0, 2.5, 3.0)
+
+
+@pytest.mark.parametrize(
+    ("assignments", "section"),
+    [
+        (["adapt.schedule.name=drw", "adapt.schedule.start=1.5"], "adapt.schedule"),
+        (["pretrain.head=square"], "pretrain"),
+        (["train.second_stage.name=lws", "train.second_stage.loss=ldam"], "train.second_stage"),
+        (["data.profile=as-is", "data.imbalance_factor=5"], "data"),
+    ],
+)
+def test_what_contradicts_itself_is_told_with_its_section(assignments: list[str], section: str) -> None:
+    message = message_of(*assignments)
+    assert message.startswith(f"{section}: "), message
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        read_config(RunConfig, flags=dict(assignment.split("=") for assignment in assignments))
+
+
 def test_nothing_given_is_the_default() -> None:
     assert read_config(RunConfig) == RunConfig()
     assert read_config(RunConfig, None, (), {}) == RunConfig()
@@ -269,11 +291,11 @@ def test_wrong_values_are_named_in_full(assignment: str, pattern: str) -> None:
 @pytest.mark.parametrize(
     ("assignment", "pattern"),
     [
-        ("space.name=nasbench301", r"unknown space 'nasbench301': expected one of .*nasbench201.*"),
-        ("train.loss=lmad", r"unknown loss 'lmad': expected one of .*ldam.*"),
-        ("train.schedule.name=later", r"unknown schedule 'later': expected one of .*drw.*"),
-        ("train.class_weights=heavy", r"unknown weighting 'heavy': expected one of .*inverse.*"),
-        ("adapt.class_weights=heavy", r"unknown weighting 'heavy': expected one of .*inverse.*"),
+        ("space.name=nasbench301", r"space: unknown space 'nasbench301': expected one of .*nasbench201.*"),
+        ("train.loss=lmad", r"train: unknown loss 'lmad': expected one of .*ldam.*"),
+        ("train.schedule.name=later", r"train\.schedule: unknown schedule 'later': expected one of .*drw.*"),
+        ("train.class_weights=heavy", r"train: unknown weighting 'heavy': expected one of .*inverse.*"),
+        ("adapt.class_weights=heavy", r"adapt: unknown weighting 'heavy': expected one of .*inverse.*"),
         ("train.loss_settings.speed=3", r".*'speed'.*"),
     ],
 )

@@ -12,7 +12,7 @@ from pydantic_core import ErrorDetails
 
 from tailornas.adaptation import HeadConfig
 from tailornas.data import AugmentConfig, DataConfig
-from tailornas.errors import ConfigError, meant
+from tailornas.errors import ConfigError, meant, naming
 from tailornas.metrics import GroupConfig
 from tailornas.search import Limits, SearchConfig
 from tailornas.settings import SettingsModel
@@ -126,7 +126,7 @@ def read_config(
         model: the command's configuration.
         file: a TOML file.
         assignments: ``stage.field=value``, the value as in TOML; text needs no quotes.
-        flags: values by dotted key.
+        flags: values by dotted key; a list is written as in TOML.
 
     Raises:
         ConfigError: the file cannot be read, a key is unknown or a value is wrong; names the key's full path.
@@ -145,11 +145,15 @@ def read_config(
             raise ConfigError(f"expected stage.field=value, got {assignment!r}")
         _put(tree, key.strip(), _toml_value(text.strip()))
     for key, value in (flags or {}).items():
-        _put(tree, key, value)
+        _put(tree, key, _toml_value(value) if isinstance(value, str) and value.startswith("[") else value)
+    tree = _with_defaults(model, _read_none(model, tree))
     try:
-        return model.model_validate(_with_defaults(model, _read_none(model, tree)))
+        return model.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(_one_line(model, error)) from error
+    except ConfigError as error:
+        with naming(_section_of(model, tree, str(error))):
+            raise
 
 
 def to_toml(config: BaseModel) -> str:
@@ -249,6 +253,21 @@ def _one_line(config: type[BaseModel], error: ValidationError) -> str:
     message = " or ".join(text[0].lower() + text[1:] for text in messages)
     more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
     return f"{key}: {message}, got {details[0]['input']!r}{more}"
+
+
+def _section_of(model: type[BaseModel], tree: Mapping[str, Any], message: str) -> str:
+    """The full path of the section that is refused with ``message`` without the others; empty if none is."""
+    for name, values in tree.items():
+        if not isinstance(values, Mapping):
+            continue
+        try:
+            model.model_validate({name: values})
+        except (ConfigError, ValidationError) as error:
+            if str(error) == message:
+                section = _model(model.model_fields[name].annotation)
+                inner = _section_of(section, values, message) if section else ""
+                return f"{name}.{inner}" if inner else name
+    return ""
 
 
 def _path(config: type[BaseModel], location: Sequence[str | int]) -> list[str]:

@@ -4,7 +4,8 @@ A message is one line: what was expected, what came, how to mend it. The command
 with code 2; a Python caller catches :class:`TailorNASError` or the named subclass.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from difflib import get_close_matches
 
 __all__ = [
@@ -19,6 +20,7 @@ __all__ = [
     "TailorNASError",
     "UnknownNameError",
     "meant",
+    "naming",
 ]
 
 
@@ -76,3 +78,14 @@ def meant(name: str, known: Iterable[str]) -> str:
     """The end of a message: which of ``known`` the wrong ``name`` looks like; empty where it looks like none."""
     near = get_close_matches(name, known, n=1)
     return f"; did you mean {near[0]!r}?" if near else ""
+
+
+@contextmanager
+def naming(section: str) -> Iterator[None]:
+    """Puts the section of the configuration before the message of what is raised in the block, unless it is there."""
+    try:
+        yield
+    except TailorNASError as error:
+        if not str(error).startswith(section):
+            error.args = (f"{section}: {error}",)
+        raise

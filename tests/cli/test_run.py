@@ -240,9 +240,9 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     "unknown profile": (lambda here: ["--profile", "log"], r"data\.profile: .*'exp', 'step' or 'as-is', got 'log'"),
     "unknown space": (
         lambda here: ["--space", "dart"],
-        r"unknown space 'dart': expected one of FILE\.py:Class, darts, .*",
+        r"space: unknown space 'dart': expected one of FILE\.py:Class, darts, .*",
     ),
-    "unknown loss": (lambda here: ["--loss", "lmad"], r"unknown loss 'lmad': expected one of .*ldam.*"),
+    "unknown loss": (lambda here: ["--loss", "lmad"], r"train: unknown loss 'lmad': expected one of .*ldam.*"),
     "unknown method": (lambda here: ["--method", "random"], r"method: .*'imb-nas', got 'random'"),
     "unknown init": (lambda here: ["--init", "random"], r"init: .*'inherit', got 'random'"),
     "image size of no pixels": (lambda here: ["--image-size", "0"], r"data\.image_size: .*, got '0'"),

@@ -147,7 +147,7 @@ def test_draw_every_space(name: str, tmp_path: Path) -> None:
 
 
 MISTAKES = {
-    "unknown space": (["describe", "dart"], r"unknown space 'dart': expected one of FILE\.py:Class, darts, .*"),
+    "unknown space": (["describe", "dart"], r"space: unknown space 'dart': expected one of FILE\.py:Class, darts, .*"),
     "no such file": (["describe", "none.py:Net"], r"cannot read the space 'none\.py:Net': No such file .*"),
     "unknown parameter": (
         ["sample", "nasbench201", "--set", "cells=3"],

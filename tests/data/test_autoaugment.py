@@ -13,7 +13,7 @@ from tailornas.data import autoaugment as module
 from tailornas.data.autoaugment import POLICY, Operation, autoaugment
 from tailornas.data.sampling import instance
 
-PUBLISHED = v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10)
+PUBLISHED = v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10, fill=128)
 NAMES = {
     "shear_y": "ShearY",
     "translate_x": "TranslateX",

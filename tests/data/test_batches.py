@@ -125,7 +125,7 @@ def test_the_sampler_is_asked_with_progress() -> None:
     for index in range(3):
         assert colours(epoch(source, index, 3)[0][0]) == [0] * 16
     epoch(source, 0, 1)
-    assert asked == [(20, (7, 7, 6), 0), (20, (7, 7, 6), 0.5), (20, (7, 7, 6), 1), (20, (7, 7, 6), 0)]
+    assert asked == [(20, (7, 7, 6), 0), (20, (7, 7, 6), 1 / 3), (20, (7, 7, 6), 2 / 3), (20, (7, 7, 6), 0)]
 
 
 def test_processes_share_an_epoch() -> None:

@@ -54,10 +54,18 @@ def test_classes_without_images_are_not_drawn() -> None:
     assert drawn_counts("class_balanced", 0, 12, 6) == [0, 9, 9]
 
 
-@pytest.mark.parametrize("counts", [(2, 6), (3, 3), (8, 2), (4, 4, 0)])
-def test_counts_of_other_labels_are_refused(counts: tuple[int, ...]) -> None:
+@pytest.mark.parametrize(
+    ("counts", "found"),
+    [
+        ((2, 6), "class 0 has 2 by the counts and 6 in the labels"),
+        ((6, 3), "class 1 has 3 by the counts and 2 in the labels"),
+        ((6, 2, 1), "class 2 has 1 by the counts and 0 in the labels"),
+        ((6,), "class 1 has none by the counts and 2 in the labels"),
+    ],
+)
+def test_counts_of_other_labels_are_refused(counts: tuple[int, ...], found: str) -> None:
     labels, _ = labels_of(6, 2)
-    with pytest.raises(DataError, match=rf"counts \({', '.join(map(str, counts))}\) do not match .* have \(6, 2"):
+    with pytest.raises(DataError, match=f"counts do not match the labels: {found}; count these labels"):
         class_balanced(labels, ClassCounts(counts), seeded(), 0)
 
 
@@ -68,6 +76,15 @@ def test_repeats_are_spread_evenly() -> None:
     assert sorted(set(repeats.tolist())) in ([4, 5], [5], [4])
     heads = positions[labels[positions] == 0]
     assert heads.bincount().max() == 1
+
+
+def test_other_images_of_a_class_are_left_out_in_every_epoch() -> None:
+    """190 of the 500 are drawn in an epoch: that one of them is never drawn in 50 has a probability of 2e-8."""
+    labels, counts = labels_of(500, 60, 10)
+    generator = seeded()
+    met = torch.cat([class_balanced(labels, counts, generator, 0) for _ in range(50)]).bincount(minlength=570)
+    assert int(met[labels == 0].sum()) == 50 * 190
+    assert met.min() > 0
 
 
 def test_rounding_is_fair() -> None:

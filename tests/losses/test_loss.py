@@ -42,9 +42,9 @@ def test_unknown_loss_lists_the_known_ones() -> None:
 @pytest.mark.parametrize(
     ("name", "settings", "message"),
     [
-        ("focal", {"gama": 1}, r"'gama': Extra inputs are not permitted, got 1; its settings are: gamma"),
+        ("focal", {"gama": 1}, r"the loss 'focal' has no setting 'gama': its settings are gamma$"),
         ("focal", {"gamma": -1}, r"loss 'focal', setting 'gamma': .*greater than or equal to 0, got -1"),
-        ("cross_entropy", {"gamma": 1}, r"its settings are: none"),
+        ("cross_entropy", {"gamma": 1}, r"the loss 'cross_entropy' has no setting 'gamma': it has none"),
     ],
 )
 def test_wrong_settings_are_one_line(name: str, settings: dict[str, float], message: str) -> None:

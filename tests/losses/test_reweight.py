@@ -116,7 +116,7 @@ def test_parameters_that_a_weighting_cannot_have(weighting: str, message: str) -
 
 
 def test_unknown_weighting() -> None:
-    with pytest.raises(UnknownNameError, match="unknown weighting 'cui': expected one of auto, effective"):
+    with pytest.raises(UnknownNameError, match=r"unknown weighting 'cui': expected one of .*auto, effective"):
         class_weights("cui", ClassCounts((2, 1)))
 
 

@@ -75,7 +75,7 @@ def test_a_head_and_a_loss_belong_together_or_are_refused_in_every_stage(
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"class_weights": [1.0, 2.0]}, "one class weight for each of 10 classes, got 2 weights: give them in label o"),
+        ({"class_weights": [1.0, 2.0]}, "one class weight for each of 10 classes, got 2 weights: give one a class"),
         ({"class_weights": [1.0] * 9 + [0.0]}, "class weights must be positive numbers: class 9 has 0.0"),
     ],
 )

@@ -6,10 +6,21 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from support.methods import INHERIT, SPACE, STAGES, TINY, MemoryRun, context_of, equal, winner_of, with_settings
+from support.methods import (
+    INHERIT,
+    SPACE,
+    STAGES,
+    TINY,
+    MemoryRun,
+    context_of,
+    equal,
+    resnet,
+    winner_of,
+    with_settings,
+)
 from tailornas.data import DataConfig, Dataset, prepare
 from tailornas.errors import ConfigError, DataError, LimitError, TailorNASError
-from tailornas.methods import METHODS, choose_source, imb_nas
+from tailornas.methods import METHODS, choose_source, imb_nas, retrain_head
 from tailornas.methods.candidates import first_candidate
 from tailornas.search import Limits
 from tailornas.spaces import (
@@ -109,12 +120,15 @@ class Guarded:
         return self.images.take(rows)
 
 
-def test_test_images_are_not_looked_at_before_the_last_stage_and_no_other_is_wasted(target: Dataset) -> None:
+def guarded_by(target: Dataset) -> tuple[Dataset, Guarded]:
+    """The target, of which no test image may be looked at, and its guard."""
     guard = Guarded(target.test.images, set(target.test.rows.tolist()), set())
-    guarded = replace(
-        target,
-        **{name: replace(getattr(target, name), images=guard) for name in ("train", "selection", "test", "leftover")},
-    )
+    splits = {name: replace(getattr(target, name), images=guard) for name in ("train", "selection", "test", "leftover")}
+    return replace(target, **splits), guard
+
+
+def test_test_images_are_not_looked_at_before_the_last_stage_and_no_other_is_wasted(target: Dataset) -> None:
+    guarded, guard = guarded_by(target)
     run = MemoryRun()
     seen: dict[str, set[int]] = {}
 
@@ -133,8 +147,16 @@ def test_test_images_are_not_looked_at_before_the_last_stage_and_no_other_is_was
     assert looked_at["adapt"] == train
     assert looked_at["search"] & selection == selection
     assert looked_at["search"] <= train | selection
+    assert len(looked_at["search"] & train) == TINY.search.calibration_images
     assert looked_at["train"] == looked_at["baseline"] == train | selection
     assert looked_at["evaluate"] == test
+
+
+def test_class_means_of_a_second_stage_are_those_of_the_training_images(target: Dataset) -> None:
+    guarded, guard = guarded_by(target)
+    context = context_of(guarded, MemoryRun(), **with_settings("train", second_stage={"name": "ncm"}))
+    retrain_head(context.fitting, resnet(context))
+    assert guard.seen == set(target.train.rows.tolist()) | set(target.selection.rows.tolist())
 
 
 @pytest.mark.parametrize("stage", ["adapt", "pretrain"])
@@ -159,7 +181,7 @@ def test_a_stage_with_cosines_that_is_done_is_taken_up(target: Dataset, stage: s
 @pytest.mark.parametrize("stage", ["adapt", "pretrain"])
 def test_settings_of_the_supernets_stages_are_checked_before_anything_is_computed(target: Dataset, stage: str) -> None:
     run = MemoryRun()
-    with pytest.raises(DataError, match="got 2 weights: give them"):
+    with pytest.raises(DataError, match="got 2 weights: give one"):
         wrong = with_settings(stage, class_weights=(1.0, 2.0))["settings"]
         imb_nas(context_of(target, run, replace(wrong, limits=Limits(latency_ms=1000.0))))
     elastic = ElasticResNetConfig(channels=4)
@@ -170,7 +192,7 @@ def test_settings_of_the_supernets_stages_are_checked_before_anything_is_compute
 
 def test_balanced_batches_that_a_schedule_would_bring_in_are_there_already(target: Dataset) -> None:
     run, plain = MemoryRun(), prepare(DataConfig(data="digits", profile="as-is"), seed=0)
-    late = with_settings("pretrain", schedule={"name": "drs"}, epochs=2)
+    late = with_settings("pretrain", schedule={"name": "drs", "start": 0.5}, epochs=2)
     with pytest.raises(ConfigError, match="which a long-tailed source has from the beginning"):
         imb_nas(context_of(target, run, **late, source=choose_source(plain, None)))
     assert run.inputs == {}

@@ -9,7 +9,7 @@ from torch import nn
 
 from support.methods import FABRIC, TINY, MemoryRun, context_of, resnet, winner_of, with_settings
 from tailornas.data import DataConfig, Dataset, ordered, prepare
-from tailornas.methods import SupernetSource, choose_source, final
+from tailornas.methods import SupernetSource, choose_source, final, supernet
 from tailornas.methods.contenders import baseline_network, found_network
 from tailornas.methods.supernet import Supernet
 from tailornas.metrics import expected_calibration_error
@@ -28,6 +28,13 @@ def test_the_second_branch_sees_rare_classes_most_often(target: Dataset) -> None
     conventional, reversed_ = (torch.cat(half).bincount(minlength=10) for half in halves)
     assert conventional.tolist() == list(context.fitting.split.counts)
     assert reversed_[9] > 10 * reversed_[0] > 0
+
+
+def test_a_supernet_sees_the_classes_of_a_long_tailed_source_equally_often(target: Dataset) -> None:
+    source = replace(choose_source(target, None), train=target.train, sampler="class_balanced")
+    batches = supernet._source_batches(context_of(target, MemoryRun(), source=source)).epoch(0, 1)
+    drawn = torch.cat([labels for _, labels in batches]).bincount(minlength=10)
+    assert drawn.max() - drawn.min() <= 1
 
 
 @pytest.mark.parametrize(("second", "scale"), [({"name": "none"}, 30.0), ({"name": "crt", "epochs": 1}, 1.0)])

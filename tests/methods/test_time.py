@@ -2,21 +2,25 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from support.methods import STAGES, TINY, MemoryRun, context_of, equal, with_settings
+from support.methods import STAGES, TINY, MemoryRun, context_of, equal, resnet, with_settings
 from tailornas.adaptation import HeadConfig
 from tailornas.data import Dataset
 from tailornas.errors import ConfigError
-from tailornas.methods import imb_nas
+from tailornas.methods import Context, choose_source, imb_nas
+from tailornas.methods.candidates import seconds_a_candidate
+from tailornas.methods.final import plan_training
 from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, TrainPlan, divide_training_time
 from tailornas.methods.supernet import plan_search
 from tailornas.search import SearchConfig
 from tailornas.stages import Artifact, Detached, Stage
 from tailornas.training import PretrainConfig, TrainConfig
+from tailornas.types import SelectionSplit
 
 
 def test_without_a_time_limit_epochs_are_the_set_or_the_default_ones(target: Dataset) -> None:
@@ -88,6 +92,63 @@ def test_a_second_stage_under_a_time_limit_follows_both_trainings_in_time_that_w
     again = MemoryRun(run.results)
     imb_nas(context_of(target, again, time_limit=60.0, **with_settings("train", second_stage={"name": "crt"})))
     assert again.inputs["plan-training"] != run.inputs["plan-training"]
+
+
+@pytest.mark.parametrize(("population", "scored"), [(4, 4), (10**6, 5**6)])
+def test_the_search_is_planned_for_the_images_and_candidates_of_its_stages(
+    target: Dataset, monkeypatch: pytest.MonkeyPatch, population: int, scored: int
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def plan(limit: float, elapsed: float, **values: Any) -> SearchPlan:
+        asked.update(values)
+        return SearchPlan(1, 1, 1)
+
+    monkeypatch.setattr("tailornas.methods.supernet.images_per_second", lambda *_: 500.0)
+    monkeypatch.setattr("tailornas.methods.supernet.seconds_a_candidate", lambda *_: 0.1)
+    monkeypatch.setattr("tailornas.methods.supernet.divide_search_time", plan)
+    settings = with_settings("search", population=population)
+    plan_search(context_of(target, MemoryRun(), time_limit=60.0, **settings))
+    assert asked["source_images"] == len(choose_source(target, None).train) != len(target.train)
+    assert asked["target_images"] == len(target.train)
+    assert asked["population"] == scored
+
+
+def test_a_candidate_takes_the_time_of_all_its_images(target: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Though it is timed on a part of the selection split, here on a clock that ticks once an image."""
+    now = 0
+
+    def scorer(context: Context, space: object, part: SelectionSplit) -> Callable[[object], None]:
+        def scored(architecture: object) -> None:
+            nonlocal now
+            now += context.settings.search.calibration_images + len(part)
+
+        assert len(part) == 64
+        return scored
+
+    monkeypatch.setattr("tailornas.methods.candidates.time", SimpleNamespace(perf_counter=lambda: now))
+    monkeypatch.setattr("tailornas.methods.candidates.scorer", scorer)
+    context = context_of(target, MemoryRun(), **with_settings("search", batch_size=16))
+    seconds = seconds_a_candidate(context, context.new_space(target.train), 1.0)
+    assert seconds == pytest.approx(64 + len(target.selection))
+
+
+def test_the_final_training_is_planned_for_all_images_that_it_is_fitted_to(
+    target: Dataset, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: dict[str, Any] = {}
+
+    def plan(limit: float, elapsed: float, **values: Any) -> TrainPlan:
+        asked.update(values)
+        return TrainPlan(1)
+
+    monkeypatch.setattr("tailornas.methods.final.images_per_second", lambda *_: 500.0)
+    monkeypatch.setattr("tailornas.methods.final.divide_training_time", plan)
+    settings = with_settings("train", second_stage={"name": "crt", "epochs": 3})
+    context = context_of(target, MemoryRun(), time_limit=60.0, **settings)
+    plan_training(context.fitting, resnet(context), resnet(context))
+    assert asked["images"] == len(target.fit)
+    assert asked["heads_seconds"] == pytest.approx(2 * 3 * len(target.fit) / 500)
 
 
 def test_a_time_limit_that_is_too_short(target: Dataset) -> None:

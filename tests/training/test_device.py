@@ -58,6 +58,13 @@ def test_threads() -> None:
     assert torch.get_num_threads() == 1
 
 
+def test_small_images_have_one_thread() -> None:
+    for image_size, threads in ((17, 2), (16, 1)):
+        torch.set_num_threads(2)
+        make_fabric(DeviceConfig(accelerator="cpu"), image_size)
+        assert torch.get_num_threads() == threads
+
+
 @pytest.mark.parametrize("wrong", [{"threads": 0}, {"precision": "fp16"}, {"accelerator": "tpu"}, {"thread": 1}])
 def test_impossible_settings(wrong: dict[str, object]) -> None:
     with pytest.raises(ValidationError, match=next(iter(wrong))):

@@ -67,6 +67,16 @@ def test_statistics_become_the_average_of_the_batches_by_their_images(digits: Da
         torch.testing.assert_close(norm.running_var.double(), var, rtol=1e-4, atol=1e-4)
 
 
+def test_statistics_are_those_of_the_precision_of_predictions(digits: Dataset) -> None:
+    means = []
+    for fabric in (FP32, BF16):
+        network = network_with_norms()
+        recalibrate(fabric, network, batches(digits))
+        means.append(network.get_buffer("2.running_mean"))  # behind a convolution
+    assert not torch.equal(*means)
+    torch.testing.assert_close(*means, rtol=0.05, atol=0.01)
+
+
 def test_momentum_and_weights_stay_as_they_are(digits: Dataset) -> None:
     network = network_with_norms()
     before = {name: parameter.detach().clone() for name, parameter in network.named_parameters()}

@@ -25,6 +25,7 @@ from tailornas.training import (
     make_fabric,
     predict,
 )
+from tailornas.types import ClassCounts
 
 CPU = torch.device("cpu")
 FP32 = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
@@ -339,6 +340,8 @@ def test_a_stage_is_not_asked_for_time_after_its_last_epoch(batches: Batches) ->
 
 class Numbers:
     """Batches of labels only, for trainings that are computed by hand."""
+
+    counts = ClassCounts((2, 0))
 
     def __init__(self, steps: int) -> None:
         self.steps = steps

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from tailornas.data import AugmentConfig, Batches, DataConfig, Dataset, ordered, prepare
+from tailornas.data import SAMPLERS, AugmentConfig, Batches, DataConfig, Dataset, ordered, prepare
 from tailornas.errors import ConfigError, DataError, TailorNASError
 from tailornas.heads import CosineHead, LWSHead
 from tailornas.losses import MixConfig
@@ -27,6 +27,7 @@ from tailornas.training import (
     predict,
     replace_head,
     second_stage,
+    train,
 )
 from tailornas.types import ClassCounts
 
@@ -110,13 +111,16 @@ def test_no_second_stage_changes_nothing() -> None:
     network = Colours()
     head, before = network.head, copy.deepcopy(network.state_dict())
     replaced(network, name="none")
-    second_stage(FABRIC, network, Never(), [], COUNTS, SecondStageConfig(), seed=0, stage=Detached())
+    second_stage(FABRIC, network, Never(), [], SecondStageConfig(), seed=0, stage=Detached())
     assert network.head is head
     assert all(torch.equal(tensor, before[name]) for name, tensor in network.state_dict().items())
 
 
 class Never:
     """Batches of a second stage that is to train nothing."""
+
+    def __init__(self, counts: ClassCounts = COUNTS) -> None:
+        self.counts = counts
 
     def __len__(self) -> int:
         raise AssertionError("nothing is trained")
@@ -133,7 +137,7 @@ def test_nearest_class_means_by_hand(fabric: Any) -> None:
         (colours([1.0, 0.0, 0.0], [0.0, 4.0, 0.0]), torch.tensor([0, 1])),
         (colours([3.0, 2.0, 0.0]), torch.tensor([0])),
     ]
-    second_stage(fabric, network, Never(), batches, COUNTS, settings, seed=0, stage=Detached())
+    second_stage(fabric, network, Never(), batches, settings, seed=0, stage=Detached())
     # Means (2, 1, 0) and (0, 4, 0).
     assert network.head.get_parameter("weight").tolist() == [[2.0, 1.0, 0.0], [0.0, 4.0, 0.0]]
     logits = network(colours([2.0, 2.0, 0.0], [0.9, 2.6, 5.0]))
@@ -145,7 +149,7 @@ def test_nearest_class_means_need_an_image_of_every_class() -> None:
     network, settings = replaced(name="ncm"), SecondStageConfig(name="ncm")
     batches = [(colours([1.0, 0.0, 0.0]), torch.tensor([0]))]
     with pytest.raises(DataError, match="images of each of 2 classes"):
-        second_stage(FABRIC, network, Never(), batches, COUNTS, settings, seed=0, stage=Detached())
+        second_stage(FABRIC, network, Never(), batches, settings, seed=0, stage=Detached())
 
 
 def test_nearest_class_means_keep_no_features(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +166,7 @@ def test_nearest_class_means_keep_no_features(monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.setattr(Colours, "features", watched)
     network, settings = replaced(name="ncm"), SecondStageConfig(name="ncm")
     batches = [(colours([1.0, 0.0, 0.0], [0.0, 4.0, 0.0]), torch.tensor([0, 1]))] * 5
-    second_stage(FABRIC, network, Never(), batches, COUNTS, settings, seed=0, stage=Detached())
+    second_stage(FABRIC, network, Never(), batches, settings, seed=0, stage=Detached())
     assert len(alive) == 5
     assert network.head.get_parameter("weight").tolist() == [[1.0, 0.0, 0.0], [0.0, 4.0, 0.0]]
 
@@ -197,9 +201,8 @@ def fitted(digits: Dataset, network: Backbone, settings: SecondStageConfig, stag
     sampler, device = epoch_sampler(settings), FABRIC.device
     augment = AugmentConfig(flip=False)
     batches = Batches(digits.train, 64, digits.normalization, augment, sampler, 0, "train-head", device)
-    counts = digits.train.counts
-    replace_head(network, counts, settings, seed=0)
-    second_stage(FABRIC, network, batches, [], counts, settings, seed=0, stage=stage or Detached())
+    replace_head(network, batches.counts, settings, seed=0)
+    second_stage(FABRIC, network, batches, [], settings, seed=0, stage=stage or Detached())
     return network
 
 
@@ -226,14 +229,29 @@ def test_features_stay_as_they_are_to_the_last_bit(digits: Dataset, settings: Se
     assert moved == {"crt": set(start), "lws": {"scales"}}[settings.name]
 
 
-def test_a_head_trained_on_balanced_batches_knows_rare_classes_better(digits: Dataset) -> None:
-    network = network_for(digits)
-    rare = {}
+def test_a_nearest_class_mean_changes_nothing_but_the_head(digits: Dataset) -> None:
+    """Nor are the features those of training: the statistics of batch norms would move."""
+    network, settings = network_for(digits).train(), SecondStageConfig(name="ncm")
+    replace_head(network, digits.train.counts, settings, seed=0)
+    before = copy.deepcopy(network.state_dict())
+    images = ordered(digits.train, 64, digits.normalization, FABRIC.device)
+    second_stage(FABRIC, network, Never(digits.train.counts), images, settings, seed=0, stage=Detached())
+    changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, before[name])}
+    assert changed == {"head.weight"}
+
+
+def test_a_head_trained_on_balanced_batches_knows_rare_classes_better() -> None:
+    """On features that were learned, of classes of 114 to 11 images."""
+    milder = prepare(DataConfig(data="digits", imbalance_factor=10), seed=0)
+    plain = AugmentConfig(flip=False)
+    batches = Batches(milder.train, 64, milder.normalization, plain, SAMPLERS["instance"], 0, "train", FABRIC.device)
+    network, rare = network_for(milder), dict[str, float]()
+    train(FABRIC, network, batches, TrainConfig(loss="ce"), epochs=16, seed=0, stage=Detached())
     for sampler in ("instance", "class_balanced"):
-        fitted(digits, network, SecondStageConfig(name="crt", epochs=6, sampler=sampler))
-        logits, labels = predict(FABRIC, network, ordered(digits.test, 256, digits.normalization, FABRIC.device))
-        rare[sampler] = (logits.argmax(1) == labels)[labels >= 7].float().mean()
-    assert rare["class_balanced"] > rare["instance"] + 0.05
+        fitted(milder, network, SecondStageConfig(name="crt", epochs=4, sampler=sampler))
+        logits, labels = predict(FABRIC, network, ordered(milder.test, 256, milder.normalization, FABRIC.device))
+        rare[sampler] = float((logits.argmax(1) == labels)[labels >= 7].float().mean())
+    assert rare["class_balanced"] > max(0.5, rare["instance"] + 0.2), rare  # chance is 0.1
 
 
 def test_an_interrupted_second_stage_ends_with_the_same_bits(digits: Dataset) -> None:
@@ -276,7 +294,7 @@ def test_divergence_names_the_key_of_the_second_stage(digits: Dataset) -> None:
     [
         ({"name": "crt", "loss": "lmad"}, "unknown loss 'lmad': expected one of "),
         ({"name": "crt", "sampler": "uniform"}, "unknown sampler 'uniform': expected one of class_balanced"),
-        ({"name": "crt", "loss_settings": {"gamma": 2.0}}, "loss 'cross_entropy', setting 'gamma'"),
+        ({"name": "crt", "loss_settings": {"gamma": 2.0}}, "the loss 'cross_entropy' has no setting 'gamma'"),
         ({"name": "crt", "tau": 0.5}, "second stage 'crt' does not use 'tau' and got 0.5: leave it out"),
         ({"name": "tau_norm", "epochs": 3}, "second stage 'tau_norm' does not use 'epochs' and got 3"),
         ({"name": "ncm", "sampler": "instance"}, "second stage 'ncm' does not use 'sampler'"),

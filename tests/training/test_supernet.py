@@ -1,3 +1,4 @@
+import math
 import re
 from typing import Any
 
@@ -15,12 +16,13 @@ from tailornas.training import (
     DeviceConfig,
     OptimizerConfig,
     PretrainConfig,
+    give_source_head,
     make_fabric,
     predict,
     pretrain,
     recalibrate,
 )
-from tailornas.types import Architecture, ClassCounts
+from tailornas.types import Architecture
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 
@@ -40,8 +42,8 @@ def new_space(channels: int = 4) -> SearchSpace[Backbone]:
 
 
 def pretrained(space: SearchSpace[Backbone], batches: Batches, epochs: int = 1, seed: int = 0, **settings: Any) -> None:
-    config, counts = PretrainConfig.model_validate(settings), ClassCounts((1,) * 10)
-    pretrain(FABRIC, space, batches, counts, config, epochs=epochs, seed=seed, stage=Detached())
+    config = PretrainConfig.model_validate(settings)
+    pretrain(FABRIC, space, batches, config, epochs=epochs, seed=seed, stage=Detached())
 
 
 def sampled(space: SearchSpace[Backbone], steps: int, seed: int) -> list[Architecture]:
@@ -103,6 +105,14 @@ def test_a_fixed_simplex_as_the_head_of_a_supernet(digits: Dataset) -> None:
     assert isinstance(space.network.head, ETFHead)
     assert torch.equal(space.network.head.frame, simplex_etf(16, 10, generator(0, "pretrain", "head")))
     assert not torch.equal(space.network.get_parameter("stem.0.weight"), stem)
+
+
+def test_the_head_starts_as_its_loss_has_it_and_keeps_its_weights() -> None:
+    space = new_space()
+    weight = space.network.head.get_parameter("weight").detach().clone()
+    give_source_head(space, PretrainConfig(loss="class_balanced_focal"), 10, seed=0)
+    assert space.network.head.get_parameter("bias").tolist() == pytest.approx([-math.log(9)] * 10)
+    assert torch.equal(space.network.head.get_parameter("weight"), weight)
 
 
 def test_no_path_is_left_active(digits: Dataset) -> None:

@@ -1,5 +1,6 @@
 import math
 from collections.abc import Iterator
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -16,12 +17,15 @@ from tailornas.training import (
     images_per_second,
     make_fabric,
 )
+from tailornas.types import ClassCounts
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 
 
 class Ten:
     """Ten batches of four images an epoch."""
+
+    counts = ClassCounts((4, 0))
 
     def __len__(self) -> int:
         return 10
@@ -42,6 +46,32 @@ def test_a_measurement_ends_with_its_time_or_with_the_epoch(seconds: float, met:
 
     assert images_per_second(training, Ten(), seconds) == 200.0  # the second one: the first warms up
     assert trainings == [met, met]
+
+
+def test_the_warm_up_takes_a_fifth_of_the_time(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0]
+    met: list[int] = []
+
+    class Seconds:
+        """Twenty batches, of which each takes a second."""
+
+        counts = ClassCounts((4, 0))
+
+        def __len__(self) -> int:
+            return 20
+
+        def epoch(self, index: int, epochs: int) -> Iterator[tuple[Tensor, Tensor]]:
+            for _ in range(20):
+                now[0] += 1
+                yield torch.zeros(4, 3), torch.zeros(4, dtype=torch.int64)
+
+    def training(batches: EpochBatches) -> Fitted:
+        met.append(len(list(batches.epoch(0, 1))))
+        return Fitted(1, 0.0, 1.0, images_per_second=1.0)
+
+    monkeypatch.setattr("tailornas.training.throughput.time", SimpleNamespace(perf_counter=lambda: now[0]))
+    images_per_second(training, Seconds(), 15.0)
+    assert met == [3, 15]
 
 
 def test_the_training_loop_can_be_measured() -> None:

@@ -164,7 +164,10 @@ def test_pairs_hold_a_batch_of_each_sampler(digits: Dataset) -> None:
     assert shares.tolist() == sorted(shares.tolist())
 
 
-def test_training_takes_pairs_and_fits_both_branches(digits: Dataset, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("loss", ["ce", "seql"])  # the second draws random numbers
+def test_training_takes_pairs_and_fits_both_branches(
+    digits: Dataset, monkeypatch: pytest.MonkeyPatch, loss: str
+) -> None:
     """Without weight decay: that would move the second branch too, were it never asked for anything."""
     given: list[float] = []
 
@@ -177,9 +180,9 @@ def test_training_takes_pairs_and_fits_both_branches(digits: Dataset, monkeypatc
     monkeypatch.setattr("tailornas.training.standalone.two_branch_loss", record)
     network = TwoBranchNetwork(cifar_resnet(8, 10, generator=generator(0), channels=4), 10, generator(1))
     before = copy.deepcopy(network.state_dict())
-    counts, batches = digits.train.counts, paired(digits)
-    settings = TrainConfig(loss="ce", two_branch=True, optimizer=OptimizerConfig(weight_decay=0))
-    first = train(FABRIC, network, batches, counts, settings, epochs=2, seed=0, stage=Detached())
+    batches = paired(digits)
+    settings = TrainConfig(loss=loss, two_branch=True, optimizer=OptimizerConfig(weight_decay=0))
+    first = train(FABRIC, network, batches, settings, epochs=2, seed=0, stage=Detached())
     steps = 2 * len(batches)
     assert given == [step / steps for step in range(steps)]
     after = network.state_dict()

@@ -27,7 +27,7 @@ optimizer = torch.optim.SGD([*body.parameters(), *head.parameters()], lr=0.1, mo
 
 schedule, epochs = ScheduleConfig(name="drw", start=0.8), 60
 for epoch in range(epochs):
-    order = SAMPLERS["instance"](train_labels, counts, rng, epoch / (epochs - 1))
+    order = SAMPLERS["instance"](train_labels, counts, rng, epoch / epochs)
     weights = weights_at(schedule, "auto", counts, progress=epoch / epochs)
     for rows in order.split(64):
         value = loss(head(body(train_images[rows])), train_labels[rows], weights)

@@ -28,7 +28,6 @@ from tailornas.training import (
     new_head,
 )
 from tailornas.training.objective import CLASS_WEIGHTS
-from tailornas.types import ClassCounts
 
 __all__ = ["HeadConfig", "adapt_head", "give_target_head"]
 
@@ -58,10 +57,11 @@ class HeadConfig(ObjectiveConfig):
             return values
         loss, sampler, schedule = (values.get(key) for key in ("loss", "sampler", "schedule"))
         known = LOSSES.get(loss) if isinstance(loss, str) else None
+        scheduled = schedule.get("name") if isinstance(schedule, Mapping) else getattr(schedule, "name", None)
         balanced = (
             (known is not None and (known.own_weights or known.corrects_priors))
             or sampler not in (None, "none", "instance")
-            or (isinstance(schedule, Mapping) and schedule.get("name") == "drs")
+            or scheduled == "drs"
         )
         return {"class_weights": None, **values} if balanced else values
 
@@ -88,7 +88,6 @@ def adapt_head(
     fabric: Fabric,
     space: SearchSpace[Backbone],
     batches: EpochBatches,
-    counts: ClassCounts,
     settings: HeadConfig,
     *,
     epochs: int,
@@ -104,7 +103,6 @@ def adapt_head(
         fabric: device and precision.
         space: the supernet trained on the source.
         batches: the target's training images.
-        counts: the target's training images a class.
         settings: the objective and the optimizer.
         epochs: how many epochs.
         seed: the run's seed.
@@ -114,8 +112,8 @@ def adapt_head(
         ConfigError: the settings need a head that the space cannot have.
     """
     network = space.network
-    objective = Objective(settings, counts, seed=seed, stage=("adapt",), device=fabric.device)
-    give_target_head(space, settings, len(counts), seed)
+    objective = Objective(settings, batches.counts, seed=seed, stage=("adapt",), device=fabric.device)
+    give_target_head(space, settings, len(batches.counts), seed)
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
         shown, loss = objective.begin(images, labels, at)

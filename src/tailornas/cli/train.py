@@ -58,8 +58,8 @@ def train(
         typer.Option(
             "--class-weights",
             metavar="NAME",
-            help="auto, inverse, effective, effective:BETA, smoothed or smoothed:GAMMA. Default: auto with drw, "
-            "else all alike.",
+            help="auto, inverse, effective, effective:BETA, smoothed, smoothed:GAMMA or [one number a class]. Default: "
+            "auto with drw, else all alike.",
         ),
     ] = None,
     train__schedule__name: Annotated[

@@ -1,4 +1,8 @@
-"""AutoAugment (Cubuk et al. 2019, 1805.09501): the policy that was found on CIFAR-10, for whole batches."""
+"""AutoAugment (Cubuk et al. 2019, 1805.09501): the policy that was found on CIFAR-10, for whole batches.
+
+As the code of the long-tail literature has it, the policy follows crop and flip, and pixels that come in from outside
+are grey. In the authors' code it comes before them, and those pixels have the mean colour of the data.
+"""
 
 import math
 from collections.abc import Callable
@@ -11,6 +15,7 @@ from torchvision.transforms.v2 import functional as F
 __all__ = ["POLICY", "autoaugment"]
 
 LEVELS = 10
+GREY = [128.0, 128.0, 128.0]
 
 
 class Operation(NamedTuple):
@@ -57,14 +62,16 @@ POLICY: tuple[tuple[Operation, Operation], ...] = (
 
 
 def _translate(images: Tensor, x: int, y: int) -> Tensor:
-    output: Tensor = F.affine(images, angle=0.0, translate=[x, y], scale=1.0, shear=[0.0, 0.0])
+    output: Tensor = F.affine(images, angle=0.0, translate=[x, y], scale=1.0, shear=[0.0, 0.0], fill=GREY)
     return output
 
 
 def _shear_y(images: Tensor, slope: float) -> Tensor:
     # About the upper left corner, as in the published code; torchvision's default is the middle.
     degrees = math.degrees(math.atan(slope))
-    output: Tensor = F.affine(images, angle=0.0, translate=[0, 0], scale=1.0, shear=[0.0, degrees], center=[0.0, 0.0])
+    output: Tensor = F.affine(
+        images, angle=0.0, translate=[0, 0], scale=1.0, shear=[0.0, degrees], center=[0.0, 0.0], fill=GREY
+    )
     return output
 
 
@@ -74,7 +81,7 @@ _STRENGTH: dict[str, Callable[[Tensor, float], Tensor]] = {
     "shear_y": lambda images, s: _shear_y(images, 0.3 * s),
     "translate_x": lambda images, s: _translate(images, int(150 / 331 * images.shape[-1] * s), 0),
     "translate_y": lambda images, s: _translate(images, 0, int(150 / 331 * images.shape[-1] * s)),
-    "rotate": lambda images, s: F.rotate(images, 30.0 * s),
+    "rotate": lambda images, s: F.rotate(images, 30.0 * s, fill=GREY),
     "brightness": lambda images, s: F.adjust_brightness(images, 1 + 0.9 * s),
     "color": lambda images, s: F.adjust_saturation(images, 1 + 0.9 * s),
     "contrast": lambda images, s: F.adjust_contrast(images, 1 + 0.9 * s),

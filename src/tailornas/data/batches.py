@@ -15,7 +15,7 @@ from tailornas.data.images import MemoryImages
 from tailornas.data.sampling import Sampler, shard
 from tailornas.errors import ConfigError, DataError
 from tailornas.seeding import generator
-from tailornas.types import Normalization, SelectionSplit, Split, TrainSplit
+from tailornas.types import ClassCounts, Normalization, SelectionSplit, Split, TrainSplit
 
 __all__ = ["Batches", "ordered"]
 
@@ -72,9 +72,14 @@ class Batches:
                 "batch normalization"
             )
         self._split, self._batch_size, self._normalization = split, batch_size, normalization
-        self._augment, self._sampler, self._counts = augment, sampler, split.counts
+        self._augment, self._sampler = augment, sampler
         self._seed, self._position, self._device = seed, position, device
         self._rank, self._world_size = rank, world_size
+
+    @property
+    def counts(self) -> ClassCounts:
+        """Images a class of the split, however often an epoch meets each."""
+        return self._split.counts
 
     def __len__(self) -> int:
         """Batches an epoch. The last may be smaller; one of a single image is left out."""
@@ -94,9 +99,9 @@ class Batches:
         """
         order = self._sampler(
             self._split.labels,
-            self._counts,
+            self.counts,
             generator(self._seed, self._position, "order", index),
-            index / max(1, epochs - 1),
+            index / epochs,
         )
         order = shard(order, self._rank, self._world_size)
         # One generator for the epoch: batches are made in their order, in whichever thread.

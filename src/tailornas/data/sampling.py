@@ -6,6 +6,7 @@ random, and none of its images is drawn a second time before all have been drawn
 those of independent draws, the variance is smaller.
 """
 
+from itertools import zip_longest
 from typing import Protocol
 
 import torch
@@ -27,7 +28,8 @@ class Sampler(Protocol):
             labels: int64 ``(images,)``, the label of each image of the split.
             counts: images a class; classes without images are never drawn.
             generator: CPU generator the order is drawn from.
-            progress: how much of the training is done, from 0 in its first epoch to 1 in its last.
+            progress: share of the training that is done when the epoch begins, ``epoch / epochs``: 0 in the first
+                epoch, ``1 - 1 / epochs`` in the last. Schedules and the training loop count alike.
 
         Raises:
             DataError: the counts do not match the labels; ``instance`` has no use for counts and does not look.
@@ -51,7 +53,11 @@ def square_root(labels: Tensor, counts: ClassCounts, generator: torch.Generator,
 
 
 def progressive(labels: Tensor, counts: ClassCounts, generator: torch.Generator, progress: float) -> Tensor:
-    """Progressively balanced: from instance-balanced to class-balanced in a line (1910.09217, equation 2)."""
+    """Progressively balanced: ``(1 - t / T)`` instance- and ``t / T`` class-balanced (1910.09217, equation 2).
+
+    ``t`` of ``T`` epochs are done, so that ``t / T`` is the progress. Deviation: the authors' code divides by ``T - 1``
+    and ends with a class-balanced epoch; here the last epoch is ``1 / T`` short of it.
+    """
     probabilities = (1 - progress) * _power(counts, 1) + progress * _power(counts, 0)
     return _draw(labels, counts, probabilities, generator)
 
@@ -95,8 +101,11 @@ def _power(counts: ClassCounts, exponent: float) -> Tensor:
 def _draw(labels: Tensor, counts: ClassCounts, probabilities: Tensor, generator: torch.Generator) -> Tensor:
     length, sizes = len(labels), torch.tensor(counts.counts)
     if (found := ClassCounts.of(labels, len(counts))) != counts:
+        pairs = enumerate(zip_longest(counts, found, fillvalue="none"))
+        label, (told, there) = next((label, pair) for label, pair in pairs if pair[0] != pair[1])
         raise DataError(
-            f"the class counts {counts.counts} do not match the labels, which have {found.counts}: count these labels"
+            f"the class counts do not match the labels: class {label} has {told} by the counts and {there} in the "
+            "labels; count these labels"
         )
     # Systematic sampling: rounding the cumulated expectations with one common offset keeps every class's
     # expectation and their sum.

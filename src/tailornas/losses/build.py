@@ -57,10 +57,12 @@ def loss_settings(name: str, settings: Mapping[str, Any]) -> BaseModel:
         return model(**settings)
     except ValidationError as error:
         first = error.errors()[0]
-        setting = ".".join(map(str, first["loc"]))
+        setting, known = ".".join(map(str, first["loc"])), ", ".join(model.model_fields)
+        if first["type"] == "extra_forbidden":
+            listed = f"its settings are {known}" if known else "it has none"
+            raise ConfigError(f"the loss {name!r} has no setting {setting!r}: {listed}") from error
         raise ConfigError(
-            f"loss {name!r}, setting {setting!r}: {first['msg']}, got {first['input']!r}; its settings are: "
-            f"{', '.join(model.model_fields) or 'none'}"
+            f"loss {name!r}, setting {setting!r}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
         ) from error
 
 

@@ -102,7 +102,7 @@ class LongTailLoss(nn.Module, ABC):
         if logits.ndim != 2 or logits.shape[1] != self.classes:
             raise DataError(
                 f"{type(self).__name__} was built from the counts of {self.classes} classes: expected logits "
-                f"(batch, {self.classes}), got {tuple(logits.shape)}"
+                f"(batch, {self.classes}), got {tuple(logits.shape)}: count the images of the classes that the head has"
             )
         # The buffers go to the device of the logits with the first batch; later there is nothing to move.
         self.to(logits.device)
@@ -117,7 +117,7 @@ class LongTailLoss(nn.Module, ABC):
         if weights.shape != (self.classes,):
             raise DataError(
                 f"expected one class weight for each of {self.classes} classes, got weights of shape "
-                f"{tuple(weights.shape)}"
+                f"{tuple(weights.shape)}: make them from the same counts, as class_weights(name, counts) does"
             )
         image_weights = weights.to(losses)[targets]
         return image_weights * losses, image_weights

@@ -122,7 +122,7 @@ def check_weighting(weighting: Weighting | None) -> None:
 def _named(weighting: str) -> Callable[[ClassCounts], Tensor]:
     name, colon, parameter = weighting.partition(":")
     if name not in WEIGHTINGS:
-        raise UnknownNameError("weighting", name, list(WEIGHTING_FORMS))
+        raise UnknownNameError("weighting", name, [*WEIGHTING_FORMS, "[one number a class]"])
     if not colon:
         return WEIGHTINGS[name]
     if name not in PARAMETERS:
@@ -153,7 +153,7 @@ def class_weights(weighting: str | Sequence[float], counts: ClassCounts) -> Tens
     if len(weighting) != len(counts):
         raise DataError(
             f"expected one class weight for each of {len(counts)} classes, got {len(weighting)} weights: "
-            "give them in label order"
+            "give one a class, in label order"
         )
     for label, weight in enumerate(weighting):
         if not (math.isfinite(weight) and weight > 0):

@@ -81,7 +81,8 @@ def sampler_at(schedule: ScheduleConfig, sampler: str, progress: float) -> str:
     Args:
         schedule: the schedule.
         sampler: the sampler that training begins with.
-        progress: share of training that is done, in [0, 1].
+        progress: share of training that is done, in [0, 1]. An epoch has one sampler, by what is done when it begins:
+            in a training of fewer than ``1 / (1 - start)`` epochs ``drs`` never begins.
 
     Raises:
         ConfigError: ``progress`` is outside [0, 1].

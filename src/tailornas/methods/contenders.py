@@ -7,7 +7,7 @@ from typing import Any, final
 import torch
 from torch import nn
 
-from tailornas.errors import ConfigError
+from tailornas.errors import ConfigError, naming
 from tailornas.heads import build_head
 from tailornas.losses import LongTailLoss, build_loss
 from tailornas.methods.context import Context
@@ -27,7 +27,7 @@ from tailornas.spaces import (
     nearest_depth,
 )
 from tailornas.stages import Artifact
-from tailornas.training import Objective, TwoBranchNetwork, check_two_branch
+from tailornas.training import Objective, ObjectiveConfig, TwoBranchNetwork, check_two_branch
 
 __all__ = ["Contender", "baseline_network", "check_training", "found_network", "make_contender", "specimens"]
 
@@ -69,10 +69,13 @@ def check_training(fitting: Fitting, *networks: Backbone) -> None:
         DataError: class weights or counts that do not fit the classes.
     """
     settings, counts, rng = fitting.train, fitting.split.counts, generator(fitting.seed, "check")
-    for objective in (settings, settings.second_stage):
-        Objective(objective, counts, seed=fitting.seed, stage=("check",), device=torch.device("cpu"))
+    objectives: dict[str, ObjectiveConfig] = {"train": settings, "train.second_stage": settings.second_stage}
+    for section, objective in objectives.items():
+        with naming(section):
+            Objective(objective, counts, seed=fitting.seed, stage=("check",), device=torch.device("cpu"))
     for network in networks:
-        build_head(settings.resolved_head, network.least_feature_dim, len(counts), rng)
+        with naming("train"):
+            build_head(settings.resolved_head, network.least_feature_dim, len(counts), rng)
         if settings.two_branch:
             check_two_branch(network)
         if isinstance(network, DARTSNetwork):

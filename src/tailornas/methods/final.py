@@ -55,13 +55,11 @@ def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> Tr
 
         def head_seconds(done: int, contender: Contender) -> float:
             stage.progress(done, measurements, "measurements", now=f"second stage of the {contender.name}")
-            network, counts = copy.deepcopy(contender.network), fitting.split.counts
-            replace_head(network, counts, second, fitting.seed)
+            network = copy.deepcopy(contender.network)
+            replace_head(network, fitting.split.counts, second, fitting.seed)
             brief = second.model_copy(update={"epochs": 1})
             head_rate = images_per_second(
-                lambda batches: fit_head(
-                    fitting.fabric, network, batches, counts, brief, seed=fitting.seed, stage=Detached()
-                ),
+                lambda batches: fit_head(fitting.fabric, network, batches, brief, seed=fitting.seed, stage=Detached()),
                 _head_batches(fitting, contender),
                 measuring_seconds(limit),
             )
@@ -84,6 +82,8 @@ def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> Tr
         fitting.run.note(
             f"Planned for what is left of {limit:.0f} s: {plan.epochs} epochs of each of both networks{wished}{heads}."
         )
+        if sentence := fitting.train.never_balanced(plan.epochs):
+            fitting.run.note(f"train: {sentence}.")
         return Artifact(plan.values())
 
     return TrainPlan(**fitting.run.stage("plan-training", inputs, compute).values)
@@ -136,7 +136,6 @@ def retrain_head(fitting: Fitting, contender: Contender) -> Contender:
             network,
             _head_batches(fitting, contender),
             ordered(fitting.split, 256, target.normalization, fitting.fabric.device),
-            counts,
             settings,
             seed=fitting.seed,
             stage=stage,
@@ -235,7 +234,6 @@ def _train(fitting: Fitting, contender: Contender, batches: EpochBatches, epochs
         fitting.fabric,
         contender.network,
         batches,
-        fitting.split.counts,
         fitting.train,
         epochs=epochs,
         seed=fitting.seed,

@@ -9,7 +9,7 @@ from typing import Any, final
 
 from tailornas.adaptation import adapt_head, give_target_head
 from tailornas.data import Batches
-from tailornas.errors import ConfigError
+from tailornas.errors import ConfigError, naming
 from tailornas.methods.candidates import candidate_costs, counted_costs, scorer, seconds_a_candidate
 from tailornas.methods.context import Context
 from tailornas.methods.plan import DEFAULT_EPOCHS, SearchPlan, divide_search_time, measuring_seconds, warning
@@ -54,19 +54,22 @@ def check_stages(context: Context, space: SearchSpace[Backbone]) -> None:
         ConfigError: a loss needs a head that the space cannot have.
         DataError: class weights that do not fit the classes.
     """
-    stages: list[tuple[ObjectiveConfig, ClassCounts]] = [(context.settings.adapt, context.target.train.counts)]
+    stages: dict[str, tuple[ObjectiveConfig, ClassCounts]] = {
+        "adapt": (context.settings.adapt, context.target.train.counts)
+    }
     if context.source.weights is None:
-        stages.append((context.settings.pretrain, context.source.train.counts))
         pretrain = context.settings.pretrain
+        stages["pretrain"] = pretrain, context.source.train.counts
         balanced = (pretrain.sampler or context.source.sampler) == "class_balanced"
         if balanced and pretrain.resolved_schedule.name == "drs":
             raise ConfigError(
                 "pretrain: schedule 'drs' brings in the sampler 'class_balanced', which a long-tailed source has from "
                 "the beginning: leave it out, or name another pretrain.sampler"
             )
-    for settings, counts in stages:
-        Objective(settings, counts, seed=context.seed, stage=("check",), device=context.fabric.device)
-        new_head(space.network, settings, len(counts), generator(context.seed, "check"))
+    for section, (settings, counts) in stages.items():
+        with naming(section):
+            Objective(settings, counts, seed=context.seed, stage=("check",), device=context.fabric.device)
+            new_head(space.network, settings, len(counts), generator(context.seed, "check"))
 
 
 def plan_search(context: Context) -> SearchPlan:
@@ -135,6 +138,10 @@ def plan_search(context: Context) -> SearchPlan:
         sentence = warning(plan, len(context.source.train), context.run.elapsed)
         if fixed["pretrain"] is None and sentence is not None:
             context.run.note(sentence)
+        planned = {"pretrain": (settings.pretrain, plan.pretrain_epochs), "adapt": (settings.adapt, plan.adapt_epochs)}
+        for section, (objective, epochs) in planned.items():
+            if epochs and (sentence := objective.never_balanced(epochs)):
+                context.run.note(f"{section}: {sentence}.")
         return Artifact(plan.values())
 
     return SearchPlan(**context.run.stage("plan", inputs, compute).values)
@@ -271,15 +278,13 @@ def _target_inputs(context: Context) -> dict[str, Any]:
 def _pretrain(
     context: Context, supernet: SearchSpace[Backbone], batches: EpochBatches, epochs: int, stage: Stage
 ) -> Fitted:
-    counts, settings = context.source.train.counts, context.settings.pretrain
-    return train_supernet(
-        context.fabric, supernet, batches, counts, settings, epochs=epochs, seed=context.seed, stage=stage
-    )
+    settings = context.settings.pretrain
+    return train_supernet(context.fabric, supernet, batches, settings, epochs=epochs, seed=context.seed, stage=stage)
 
 
 def _adapt(context: Context, space: SearchSpace[Backbone], batches: EpochBatches, epochs: int, stage: Stage) -> Fitted:
-    counts, settings = context.target.train.counts, context.settings.adapt
-    return adapt_head(context.fabric, space, batches, counts, settings, epochs=epochs, seed=context.seed, stage=stage)
+    settings = context.settings.adapt
+    return adapt_head(context.fabric, space, batches, settings, epochs=epochs, seed=context.seed, stage=stage)
 
 
 def _source_batches(context: Context) -> Batches:

@@ -23,8 +23,8 @@ class GroupConfig(SettingsModel):
         "thresholds",
         description="thresholds: by the two numbers below; terciles: into thirds of the classes, equal ones together",
     )
-    many: int = Field(100, ge=0, description="a many-shot class has more training images than this")
-    few: int = Field(20, ge=0, description="a few-shot class has fewer training images than this")
+    many: int = Field(100, description="a many-shot class has more training images than this")
+    few: int = Field(20, description="a few-shot class has fewer training images than this")
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:

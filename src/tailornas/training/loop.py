@@ -16,6 +16,7 @@ from tailornas.errors import ConfigError, DivergenceError
 from tailornas.seeding import derive_seed
 from tailornas.settings import SettingsModel
 from tailornas.stages import Stage
+from tailornas.types import ClassCounts
 
 __all__ = ["EpochBatches", "Fitted", "OptimizerConfig", "Position", "Step", "fit", "learning_rate_at", "make_optimizer"]
 
@@ -35,6 +36,11 @@ Step = Callable[[Tensor, Tensor, Position], Tensor]
 
 class EpochBatches(Protocol):
     """What the loop needs of its data: see :class:`tailornas.data.Batches`."""
+
+    @property
+    def counts(self) -> ClassCounts:
+        """Training images a class, however often an epoch meets each."""
+        ...
 
     def __len__(self) -> int: ...
 

@@ -2,6 +2,7 @@
 
 from abc import ABC
 from collections.abc import Callable, Mapping
+from itertools import count
 from typing import Any, ClassVar, Self, final
 
 import torch
@@ -80,6 +81,11 @@ class ObjectiveConfig(SettingsModel, ABC):
         if isinstance(schedule, Mapping) and "name" not in schedule:
             loss = values.get("loss", cls.model_fields["loss"].default)
             own = cls.own_schedules.get(loss, "none") if isinstance(loss, str) else "none"
+            if own == "none" and "start" in schedule and loss in ("ce", *LOSSES):
+                raise ConfigError(
+                    f"schedule.start is {schedule['start']} and the loss {loss!r} has no schedule that could start: "
+                    "leave it out, or name the schedule 'drw' or 'drs'"
+                )
             return {**values, "schedule": {"name": own, **schedule}}
         return values
 
@@ -96,7 +102,8 @@ class ObjectiveConfig(SettingsModel, ABC):
         check_head(LOSSES[self.loss], build_head(self.resolved_head, 2, 2, torch.Generator()))
         schedule = self.resolved_schedule
         if LOSSES[self.loss].own_weights and self.weighting is not None:
-            brought = "schedule 'drw'" if self.class_weights is None else f"class_weights {self.class_weights!r}"
+            named = repr(self.class_weights) if isinstance(self.class_weights, str) else "of your own"
+            brought = "schedule 'drw'" if self.class_weights is None else f"class_weights {named}"
             raise ConfigError(
                 f"the loss {self.loss!r} has class weights of its own and {brought} would bring in others: leave "
                 "them out, or choose the loss 'focal'"
@@ -106,9 +113,21 @@ class ObjectiveConfig(SettingsModel, ABC):
                 "schedule 'drs' brings in the sampler 'class_balanced', which is there from the beginning: leave out "
                 "one of them"
             )
-        if schedule.name == "drs" and schedule.start > 0 and self.epochs == 1:
-            raise ConfigError("schedule 'drs' changes the sampler between epochs and there is one: give at least 2")
+        if self.epochs is not None and (sentence := self.never_balanced(self.epochs)):
+            raise ConfigError(sentence)
         return self
+
+    def never_balanced(self, epochs: int) -> str | None:
+        """A sentence, with its mend, where deferred re-sampling would come in after the last epoch has begun."""
+        schedule = self.resolved_schedule
+        if schedule.name != "drs" or schedule.start <= (epochs - 1) / epochs:
+            return None
+        enough = next(more for more in count(epochs) if schedule.start <= (more - 1) / more)
+        return (
+            f"schedule 'drs' comes in with the first epoch that begins after {schedule.start:.0%} of training, and of "
+            f"{epochs} epoch{'s' if epochs > 1 else ''} none does: give at least {enough}, or an earlier "
+            "schedule.start"
+        )
 
     @property
     def resolved_schedule(self) -> ScheduleConfig:
@@ -210,7 +229,7 @@ def new_head(network: Backbone, settings: ObjectiveConfig, classes: int, generat
     elif network.elastic_features:
         raise ConfigError(
             f"the head {name!r} cannot follow features whose number architectures decide: expected the head 'linear' "
-            f"and a loss for it, such as 'ce' (the loss is {settings.loss!r})"
+            f"and a loss for it, such as 'ce' (the loss is {settings.loss!r}), or another space, such as 'nasbench201'"
         )
     else:
         head = build_head(name, network.feature_dim, classes, generator)

@@ -127,7 +127,6 @@ def second_stage(
     network: Backbone,
     batches: EpochBatches,
     images: Iterable[tuple[Tensor, Tensor]],
-    counts: ClassCounts,
     settings: SecondStageConfig,
     *,
     seed: int,
@@ -143,22 +142,20 @@ def second_stage(
         network: trained, on the device, with its new head.
         batches: augmented batches in the order of ``settings.sampler``, for what is trained.
         images: every image once and unaugmented, for nearest class means.
-        counts: training images a class.
         settings: which second stage.
         seed: the run's seed.
         stage: checkpoints, log and progress.
     """
     if settings.trained:
-        fit_head(fabric, network, batches, counts, settings, seed=seed, stage=stage)
+        fit_head(fabric, network, batches, settings, seed=seed, stage=stage)
     elif settings.name == "ncm":
-        network.head.load_state_dict(_nearest_class_mean(fabric, network, images, len(counts)).state_dict())
+        network.head.load_state_dict(_nearest_class_mean(fabric, network, images, len(batches.counts)).state_dict())
 
 
 def fit_head(
     fabric: Fabric,
     network: Backbone,
     batches: EpochBatches,
-    counts: ClassCounts,
     settings: SecondStageConfig,
     *,
     seed: int,
@@ -166,7 +163,7 @@ def fit_head(
 ) -> Fitted:
     """What :func:`second_stage`, whose arguments it takes, does where something is trained."""
     network.eval()
-    objective = Objective(settings, counts, seed=seed, stage=("second-stage",), device=fabric.device)
+    objective = Objective(settings, batches.counts, seed=seed, stage=("second-stage",), device=fabric.device)
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
         shown, loss = objective.begin(images, labels, at)

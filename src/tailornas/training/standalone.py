@@ -9,15 +9,14 @@ from pydantic import Field, model_validator
 from torch import Tensor, nn
 
 from tailornas.errors import ConfigError
-from tailornas.losses import LOSSES, LossName
+from tailornas.losses import LOSSES, LossName, check_head
 from tailornas.seeding import generator
-from tailornas.spaces import DARTSNetwork
+from tailornas.spaces import Backbone, DARTSNetwork
 from tailornas.stages import Stage
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
 from tailornas.training.objective import LOSS, Objective, ObjectiveConfig
 from tailornas.training.second_stage import SecondStageConfig
 from tailornas.training.two_branch import TwoBranchNetwork, two_branch_loss
-from tailornas.types import ClassCounts
 
 __all__ = ["PUBLISHED_RECIPE", "TrainConfig", "train"]
 
@@ -120,7 +119,6 @@ def train(
     fabric: Fabric,
     network: nn.Module,
     batches: EpochBatches,
-    counts: ClassCounts,
     settings: TrainConfig,
     *,
     epochs: int,
@@ -132,9 +130,8 @@ def train(
 
     Args:
         fabric: device and precision.
-        network: on the device; its head, and its auxiliary head's, must be those that the loss needs.
+        network: on the device, with a head that suits the loss, as its auxiliary head must too.
         batches: the training images, in the order of :func:`epoch_sampler`; paired ones for a two-branch network.
-        counts: training images a class.
         settings: the objective and the optimizer; ``drop_path`` and ``auxiliary`` are for networks that have edges and
             an auxiliary head.
         epochs: how many epochs.
@@ -143,17 +140,19 @@ def train(
         compiled: run the network through ``torch.compile``.
 
     Raises:
-        ConfigError: a two-branch network is to be compiled.
-        DataError: class weights that do not fit the counts.
+        ConfigError: the network's head and the loss do not belong together, or a two-branch network is to be compiled.
+        DataError: class weights that do not fit the class counts.
         DivergenceError: a loss was not finite.
     """
     if compiled and isinstance(network, TwoBranchNetwork):
         raise ConfigError("torch.compile does not reach two-branch training: leave out device.compile or two_branch")
+    if isinstance(network, Backbone):
+        check_head(LOSSES[settings.loss], network.head)
     cells = network if isinstance(network, DARTSNetwork) else None
     has_auxiliary = cells is not None and cells.auxiliary is not None
     outputs: Callable[[Tensor], Any] = cells.forward_with_auxiliary if cells is not None and has_auxiliary else network
     forward = torch.compile(outputs) if compiled else outputs
-    objective = Objective(settings, counts, seed=seed, stage=(), device=fabric.device)
+    objective = Objective(settings, batches.counts, seed=seed, stage=(), device=fabric.device)
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
         if isinstance(network, TwoBranchNetwork):

@@ -12,7 +12,6 @@ from tailornas.spaces import Backbone, SearchSpace
 from tailornas.stages import Stage
 from tailornas.training.loop import EpochBatches, Fitted, OptimizerConfig, Position, fit
 from tailornas.training.objective import SAMPLER, Objective, ObjectiveConfig, new_head
-from tailornas.types import ClassCounts
 
 __all__ = ["PretrainConfig", "give_source_head", "pretrain"]
 
@@ -51,7 +50,6 @@ def pretrain(
     fabric: Fabric,
     space: SearchSpace[Backbone],
     batches: EpochBatches,
-    counts: ClassCounts,
     settings: PretrainConfig,
     *,
     epochs: int,
@@ -67,7 +65,6 @@ def pretrain(
         fabric: device and precision.
         space: the supernet, on the device; its head is replaced where the loss needs another.
         batches: the source's training images.
-        counts: the source's training images a class.
         settings: the objective and the optimizer.
         epochs: how many epochs.
         seed: the run's seed.
@@ -76,8 +73,8 @@ def pretrain(
     Raises:
         ConfigError: the settings need a head that the space cannot have.
     """
-    objective = Objective(settings, counts, seed=seed, stage=("pretrain",), device=fabric.device)
-    give_source_head(space, settings, len(counts), seed)
+    objective = Objective(settings, batches.counts, seed=seed, stage=("pretrain",), device=fabric.device)
+    give_source_head(space, settings, len(batches.counts), seed)
 
     def step(images: Tensor, labels: Tensor, at: Position) -> Tensor:
         shown, loss = objective.begin(images, labels, at)

@@ -16,7 +16,7 @@ class _Brief:
     """The beginning of an epoch: as many batches as fit into some seconds, at least two."""
 
     def __init__(self, batches: EpochBatches, seconds: float) -> None:
-        self.batches, self.seconds = batches, seconds
+        self.batches, self.counts, self.seconds = batches, batches.counts, seconds
 
     def __len__(self) -> int:
         return len(self.batches)

@@ -11,6 +11,7 @@ from tailornas.errors import ConfigError
 from tailornas.losses import LongTailLoss
 from tailornas.spaces import Backbone, initialise
 from tailornas.training.loop import EpochBatches
+from tailornas.types import ClassCounts
 
 __all__ = ["PairedBatches", "TwoBranchNetwork", "check_two_branch", "two_branch_loss"]
 
@@ -26,6 +27,11 @@ class PairedBatches:
 
     def __init__(self, conventional: EpochBatches, reversed_: EpochBatches) -> None:
         self._parts = conventional, reversed_
+
+    @property
+    def counts(self) -> ClassCounts:
+        """Training images a class."""
+        return self._parts[0].counts
 
     def __len__(self) -> int:
         """Batches an epoch."""
