@@ -56,6 +56,8 @@ def test_an_option_can_be_a_list() -> None:
     for flag in ("[1, 2.5, 3]", "[1.0,2.5,3.0]"):
         read = read_config(RunConfig, flags={"train.class_weights": flag})
         assert read.train.class_weights == (1.0, 2.5, 3.0)
+    with pytest.raises(ConfigError, match=r"train\.class_weights: .*, got '\[1, many\]'"):
+        read_config(RunConfig, flags={"train.class_weights": "[1, many]"})
 
 
 @pytest.mark.parametrize(
@@ -63,6 +65,7 @@ def test_an_option_can_be_a_list() -> None:
     [
         (["adapt.schedule.name=drw", "adapt.schedule.start=1.5"], "adapt.schedule"),
         (["pretrain.head=square"], "pretrain"),
+        (["adapt.head=etf"], "adapt"),
         (["train.second_stage.name=lws", "train.second_stage.loss=ldam"], "train.second_stage"),
         (["data.profile=as-is", "data.imbalance_factor=5"], "data"),
     ],

@@ -126,7 +126,7 @@ def read_config(
         model: the command's configuration.
         file: a TOML file.
         assignments: ``stage.field=value``, the value as in TOML; text needs no quotes.
-        flags: values by dotted key; a list is written as in TOML.
+        flags: values by dotted key.
 
     Raises:
         ConfigError: the file cannot be read, a key is unknown or a value is wrong; names the key's full path.
@@ -145,7 +145,7 @@ def read_config(
             raise ConfigError(f"expected stage.field=value, got {assignment!r}")
         _put(tree, key.strip(), _toml_value(text.strip()))
     for key, value in (flags or {}).items():
-        _put(tree, key, _toml_value(value) if isinstance(value, str) and value.startswith("[") else value)
+        _put(tree, key, value)
     tree = _with_defaults(model, _read_none(model, tree))
     try:
         return model.model_validate(tree)

@@ -86,6 +86,6 @@ def naming(section: str) -> Iterator[None]:
     try:
         yield
     except TailorNASError as error:
-        if not str(error).startswith(section):
+        if section and not str(error).startswith((f"{section}:", f"{section}.")):
             error.args = (f"{section}: {error}",)
         raise

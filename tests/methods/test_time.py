@@ -63,6 +63,42 @@ def test_few_epochs_of_the_supernet_are_told_of_unless_they_were_asked_for(targe
     assert len(told[1]) == 1
 
 
+LATE = {"schedule": {"name": "drs", "start": 0.995}, "epochs": None}
+
+
+@pytest.mark.parametrize("section", ["pretrain", "adapt", "train"])
+def test_balanced_batches_that_would_come_in_after_the_default_epochs_are_refused(
+    target: Dataset, section: str
+) -> None:
+    run, epochs = MemoryRun(), DEFAULT_EPOCHS[section]
+    message = (
+        f"{section}: schedule 'drs' .* after 99.5% of training, and of {epochs} epochs none does: give at least 200"
+    )
+    with pytest.raises(ConfigError, match=message):
+        imb_nas(context_of(target, run, **with_settings(section, **LATE)))
+    assert run.inputs == {}
+
+
+@pytest.mark.parametrize("section", ["pretrain", "adapt", "train"])
+def test_balanced_batches_that_come_in_after_the_planned_epochs_are_told_of(
+    target: Dataset, monkeypatch: pytest.MonkeyPatch, section: str
+) -> None:
+    for module in ("supernet", "final"):
+        monkeypatch.setattr(f"tailornas.methods.{module}.images_per_second", lambda *_: 500.0)
+    monkeypatch.setattr("tailornas.methods.supernet.seconds_a_candidate", lambda *_: 0.1)
+    told = {}
+    for start in (0.0, 0.995):
+        run = MemoryRun()
+        late = {**LATE, "schedule": {"name": "drs", "start": start}}
+        context = context_of(target, run, time_limit=60.0, **with_settings(section, **late))
+        plan_search(context)
+        plan_training(context.fitting, resnet(context), resnet(context))
+        told[start] = [note for note in run.notes if note.startswith(f"{section}: schedule 'drs' comes in ")]
+    assert told[0.0] == []
+    assert len(told[0.995]) == 1
+    assert told[0.995][0].endswith("or an earlier schedule.start, or a longer time limit.")
+
+
 def test_a_second_stage_under_a_time_limit_follows_both_trainings_in_time_that_was_set_aside(
     target: Dataset, whole: MemoryRun, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -64,13 +64,13 @@ def test_a_source_is_the_target_however_its_path_is_written(
     Path("link").symlink_to("pets")
     source = SourceConfig(data=other.format(here=tmp_path.name, folder=tmp_path))
     with pytest.raises(ConfigError, match=r"source and target are both .* and would share images"):
-        module._named_source(source, DataConfig(data="pets"), prepare(DataConfig(), 0), 0, QUIET)
+        module._check_source(source, DataConfig(data="pets"))
 
 
 def test_a_benchmark_is_the_target_wherever_its_files_lie() -> None:
     source, target = SourceConfig(data="cifar10", data_dir=Path("/a")), DataConfig(data="cifar10", data_dir=Path("/b"))
     with pytest.raises(ConfigError, match="source and target are both 'cifar10'"):
-        module._named_source(source, target, prepare(DataConfig(), 0), 0, QUIET)
+        module._check_source(source, target)
 
 
 def test_images_that_judge_the_target_are_left_out_of_a_named_source(tmp_path: Path) -> None:

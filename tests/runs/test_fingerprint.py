@@ -32,8 +32,8 @@ def test_different_inputs_have_different_fingerprints(one: dict[str, Any], other
 
 
 def test_the_fingerprint_by_hand() -> None:
-    # printf '{"inputs":{"a":[1,2.5],"b":"x"},"name":"train","results":5}' | sha256sum
-    expected = "dda36340c715201fc04f3e1b60d7dc42625e247bbd809afc3da109eec3b8735a"
+    # printf '{"inputs":{"a":[1,2.5],"b":"x"},"name":"train","results":6}' | sha256sum
+    expected = "7955255fbf0705f199403449a0f57df646a4990888168ef11c07f98890931b3f"
     assert fingerprint("train", {"b": "x", "a": (1, 2.5)}) == expected
 
 

@@ -132,6 +132,19 @@ def test_the_space_that_a_backbone_names(backbone: str, space: str | None) -> No
             ConfigError,
             "of the space 'nasbench201' but the section 'space' is of 'darts'",
         ),
+        (
+            {"name": "timm:resnet18", "space": "darts"},
+            ConfigError,
+            "'timm:resnet18' is of no search space: leave the sec",
+        ),
+        (
+            {"name": "no.py:Net:{}", "space": "darts"},
+            ConfigError,
+            "the space 'no.py:Net' but the section 'space' is of",
+        ),
+        ({"name": "no.py:Net:{}"}, ConfigError, "cannot read the space 'no.py:Net'"),
+        ({"name": "no.py:Net:{}", "weights": "online"}, ConfigError, "only timm's models have weights online"),
+        ({"name": "timm:resnet19"}, UnknownNameError, "unknown timm model 'resnet19'"),
         ({"name": "resnet20", "weights": "online"}, ConfigError, "only timm's models have weights online, not 'resnet"),
         ({"name": "resnet20", "weights": "none.pt"}, CheckpointError, "cannot read the weights none.pt: No such file"),
         (
@@ -150,12 +163,6 @@ def test_what_is_refused(arguments: dict[str, str], kind: type[TailorNASError], 
     assert "\n" not in str(caught.value)
     with pytest.raises(kind, match=re.escape(str(caught.value))):
         check_backbone(config, section)
-
-
-@pytest.mark.parametrize("name", ["timm:resnet19", "nowhere.py:Net:{}"])
-def test_names_are_refused_before_images_are_there(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"unknown timm model 'resnet19'|cannot read the space 'nowhere\.py:Net'"):
-        check_backbone(BackboneConfig(name=name), None)
 
 
 def test_what_only_some_images_or_classes_can_have_is_not_refused_before_they_are_there(tmp_path: Path) -> None:

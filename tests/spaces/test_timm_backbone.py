@@ -117,6 +117,8 @@ def test_unknown_names_say_the_nearest() -> None:
         built("resnet19")
     assert str(caught.value).endswith("; did you mean 'resnet18'?")
     assert "\n" not in str(caught.value)
+    with pytest.raises(UnknownNameError, match=r"unknown timm model 'vit': expected one of .*vit_"):
+        built("vit")
     with pytest.raises(UnknownNameError, match=r"unknown timm model 'qqqqqq': expected one of .*resnet18"):
         built("qqqqqq")
 

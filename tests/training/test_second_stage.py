@@ -13,7 +13,7 @@ from torch.nn import functional as F
 
 from tailornas.data import SAMPLERS, AugmentConfig, Batches, DataConfig, Dataset, ordered, prepare
 from tailornas.errors import ConfigError, DataError, TailorNASError
-from tailornas.heads import CosineHead, LWSHead
+from tailornas.heads import CosineHead, LWSHead, build_head
 from tailornas.losses import MixConfig
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone, CifarResNet, cifar_resnet
@@ -23,6 +23,7 @@ from tailornas.training import (
     SecondStageConfig,
     TrainConfig,
     epoch_sampler,
+    fit_head,
     make_fabric,
     predict,
     replace_head,
@@ -332,3 +333,10 @@ def test_adjusted_logits_are_those_of_the_published_formula() -> None:
     torch.testing.assert_close(
         F.softmax(replaced(network, name="logit_adjustment")(images), dim=1), balanced / balanced.sum()
     )
+
+
+def test_a_head_that_the_loss_cannot_use_is_not_trained(digits: Dataset) -> None:
+    network = network_for(digits)
+    network.head = build_head("cosine", network.feature_dim, 10, generator(0, "head"))
+    with pytest.raises(ConfigError, match="CrossEntropy expects logits of any size but the head is CosineHead"):
+        fit_head(FABRIC, network, Never(), SecondStageConfig(name="crt"), seed=0, stage=Detached())

@@ -64,8 +64,8 @@ def check_training(fitting: Fitting, *networks: Backbone) -> None:
         networks: of the kinds that are trained: a network itself, or the supernet that it comes from.
 
     Raises:
-        ConfigError: a head that needs longer features, training that none of the networks can have, or images that an
-            auxiliary head cannot be trained with.
+        ConfigError: settings that these counts cannot have, a head that needs longer features, training that none of
+            the networks can have, or images that an auxiliary head cannot be trained with.
         DataError: class weights or counts that do not fit the classes.
     """
     settings, counts, rng = fitting.train, fitting.split.counts, generator(fitting.seed, "check")

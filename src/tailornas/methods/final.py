@@ -83,7 +83,7 @@ def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> Tr
             f"Planned for what is left of {limit:.0f} s: {plan.epochs} epochs of each of both networks{wished}{heads}."
         )
         if sentence := fitting.train.never_balanced(plan.epochs):
-            fitting.run.note(f"train: {sentence}.")
+            fitting.run.note(f"train: {sentence}, or a longer time limit.")
         return Artifact(plan.values())
 
     return TrainPlan(**fitting.run.stage("plan-training", inputs, compute).values)

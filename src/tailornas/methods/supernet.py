@@ -51,7 +51,8 @@ def check_stages(context: Context, space: SearchSpace[Backbone]) -> None:
     """Makes sure, before anything is computed, that losses, heads and class weights of the supernet's stages fit.
 
     Raises:
-        ConfigError: a loss needs a head that the space cannot have.
+        ConfigError: settings that these counts, or these epochs, cannot have, or a loss that needs a head that the
+            space cannot have.
         DataError: class weights that do not fit the classes.
     """
     stages: dict[str, tuple[ObjectiveConfig, ClassCounts]] = {
@@ -66,10 +67,20 @@ def check_stages(context: Context, space: SearchSpace[Backbone]) -> None:
                 "pretrain: schedule 'drs' brings in the sampler 'class_balanced', which a long-tailed source has from "
                 "the beginning: leave it out, or name another pretrain.sampler"
             )
+    with naming("train"):
+        _check_schedule(context, context.settings.train, "train")
     for section, (settings, counts) in stages.items():
         with naming(section):
+            _check_schedule(context, settings, section)
             Objective(settings, counts, seed=context.seed, stage=("check",), device=context.fabric.device)
             new_head(space.network, settings, len(counts), generator(context.seed, "check"))
+
+
+def _check_schedule(context: Context, settings: ObjectiveConfig, section: str) -> None:
+    """Refuses a schedule that would come in too late, where no time limit decides about the epochs."""
+    epochs = settings.epochs or DEFAULT_EPOCHS[section]
+    if context.time_limit is None and (sentence := settings.never_balanced(epochs)):
+        raise ConfigError(sentence)
 
 
 def plan_search(context: Context) -> SearchPlan:
@@ -141,7 +152,7 @@ def plan_search(context: Context) -> SearchPlan:
         planned = {"pretrain": (settings.pretrain, plan.pretrain_epochs), "adapt": (settings.adapt, plan.adapt_epochs)}
         for section, (objective, epochs) in planned.items():
             if epochs and (sentence := objective.never_balanced(epochs)):
-                context.run.note(f"{section}: {sentence}.")
+                context.run.note(f"{section}: {sentence}, or a longer time limit.")
         return Artifact(plan.values())
 
     return SearchPlan(**context.run.stage("plan", inputs, compute).values)

@@ -110,6 +110,7 @@ def run(
     """
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     check_space(config.space)
+    _check_source(config.source, config.data)
     RunFolder.check(out, to_toml(config), job="search", overwrite=overwrite)
     target = read_images(config.data, config.seed, console)
     fabric = make_fabric(config.device, target.image_size)
@@ -160,19 +161,24 @@ def run(
         )
 
 
+def _check_source(source: SourceConfig, data: DataConfig) -> None:
+    """Refuses, before images are read, a source that contradicts the target or itself."""
+    if source.data is None:
+        if source.data_dir is not None:
+            raise ConfigError("source.data_dir is given without source.data: name the source, or leave both out")
+    elif _place(source.data, source.data_dir or data.data_dir) == _place(data.data, data.data_dir):
+        raise ConfigError(
+            f"source and target are both {source.data!r} and would share images: leave the source out, and the images "
+            "that the target does not use become the source"
+        )
+
+
 def _named_source(
     source: SourceConfig, data: DataConfig, target: Dataset, seed: int, console: Console
 ) -> Dataset | None:
     """The dataset that the user named as the source, with images of the target's size and none that judges it."""
     if source.data is None:
-        if source.data_dir is not None:
-            raise ConfigError("source.data_dir is given without source.data: name the source, or leave both out")
         return None
-    if _place(source.data, source.data_dir or data.data_dir) == _place(data.data, data.data_dir):
-        raise ConfigError(
-            f"source and target are both {source.data!r} and would share images: leave the source out, and the images "
-            "that the target does not use become the source"
-        )
     named = DataConfig(
         data=source.data,
         data_dir=source.data_dir,

@@ -104,12 +104,14 @@ class RunFolder:
             DiskError: it could not be written.
         """
         with ExitStack() as held:
-            cls.check(path, config, job=job, overwrite=overwrite)
             with disk_errors(path):
+                check_folder(path, job)
                 made = [folder for folder in (path, *path.parents) if not folder.exists()]
                 path.mkdir(parents=True, exist_ok=True)
             held.enter_context(locked(path / LOCK))
             sweep(path)
+            if not overwrite:
+                keep_configuration(path, config)
             record = RunRecord.open(path, time.monotonic() if started is None else started, job)
             return cls(path, console, record, held.pop_all(), made, config, overwrite)
 

@@ -50,7 +50,7 @@ def build_backbone(
         ArchitectureError: the architecture is malformed.
         CheckpointError: the file cannot be read, or holds another network.
     """
-    network = _new(config, space, image_size, classes, generator)
+    network = _new(config, _space(config, space), image_size, classes, generator)
     if config.weights not in (None, "online"):
         load_weights(network, Path(config.weights))
     return network
@@ -59,7 +59,7 @@ def build_backbone(
 def check_backbone(config: BackboneConfig, space: SpaceConfig | None) -> None:
     """Refuses, before images are there, what :func:`build_backbone` would refuse for images of any size and classes.
 
-    Of a user's own space and of timm's models only the name is looked at: their networks may be for some images alone.
+    Networks of timm and of a user's own space are not built: they may be for some images alone.
 
     Raises:
         UnknownNameError: no such backbone.
@@ -67,16 +67,16 @@ def check_backbone(config: BackboneConfig, space: SpaceConfig | None) -> None:
         ArchitectureError: the architecture is malformed.
         CheckpointError: the file of weights cannot be read.
     """
+    searched = _space(config, space)
     kind, _, rest = config.name.partition(":")
-    searched = space_of(config.name)
-    if kind == "timm":
+    if searched is not None and searched.name not in SPACES:
+        check_space(searched)
+    elif kind == "timm":
         from tailornas.spaces.timm_backbone import check_timm
 
         check_timm(rest)
-    elif searched is not None and searched not in SPACES:
-        check_space(space or space_config(searched, {}))
     else:
-        _new(config, space, 32, 2, torch.Generator())
+        _new(config, searched, 32, 2, torch.Generator())
     if config.weights not in (None, "online"):
         read_weights(Path(config.weights))
 
@@ -122,22 +122,28 @@ def load_weights(network: Backbone, path: Path) -> None:
     network.load_state_dict(kept, strict=False)
 
 
+def _space(config: BackboneConfig, space: SpaceConfig | None) -> SpaceConfig | None:
+    """The space of an architecture; None for another kind of backbone. Refuses settings that belong to another kind."""
+    if config.weights == "online" and not config.name.startswith("timm:"):
+        raise ConfigError(f"only timm's models have weights online, not {config.name!r}: give a file")
+    searched = space_of(config.name)
+    if searched is None:
+        if space is not None:
+            raise ConfigError(f"the backbone {config.name!r} is of no search space: leave the section 'space' out")
+        return None
+    space = space or space_config(searched, {})
+    if space.name != searched:
+        raise ConfigError(f"the backbone is of the space {searched!r} but the section 'space' is of {space.name!r}")
+    return space
+
+
 def _new(
     config: BackboneConfig, space: SpaceConfig | None, image_size: int, classes: int, generator: torch.Generator
 ) -> Backbone:
     kind, _, rest = config.name.partition(":")
-    if config.weights == "online" and kind != "timm":
-        raise ConfigError(f"only timm's models have weights online, not {config.name!r}: give a file")
-    if (searched := space_of(config.name)) is not None:
-        settings = space or space_config(searched, {})
-        if settings.name != searched:
-            raise ConfigError(
-                f"the backbone is of the space {searched!r} but the section 'space' is of {settings.name!r}"
-            )
-        built = build_space(settings, classes, generator, image_size)
-        return settings.network(built, built.from_text(config.name.removeprefix(f"{searched}:")), classes, generator)
     if space is not None:
-        raise ConfigError(f"the backbone {config.name!r} is of no search space: leave the section 'space' out")
+        built = build_space(space, classes, generator, image_size)
+        return space.network(built, built.from_text(config.name.removeprefix(f"{space.name}:")), classes, generator)
     if kind == "timm":
         # Imported here: timm takes a second, and most networks are not its.
         from tailornas.spaces.timm_backbone import timm_backbone

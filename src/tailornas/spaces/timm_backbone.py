@@ -52,7 +52,8 @@ def check_timm(name: str) -> None:
         UnknownNameError: says the nearest names.
     """
     if not timm.is_model(name):
-        near = get_close_matches(name, timm.list_models(), n=8)
+        family = timm.list_models(f"{name}*")[:8] if name else []
+        near = family or get_close_matches(name, timm.list_models(), n=8)
         raise UnknownNameError("timm model", name, near or ["resnet18", "mobilenetv3_small_100", "efficientnet_b0"])
 
 

@@ -6,7 +6,8 @@ from itertools import count
 from typing import Any, ClassVar, Self, final
 
 import torch
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
+from pydantic_core import from_json
 from torch import Tensor, nn
 
 from tailornas.data import SAMPLERS, Sampler
@@ -89,6 +90,12 @@ class ObjectiveConfig(SettingsModel, ABC):
             return {**values, "schedule": {"name": own, **schedule}}
         return values
 
+    @field_validator("class_weights", mode="before")
+    @classmethod
+    def _numbers(cls, value: Any) -> Any:
+        """The list that a text is of, as an option of the command line has it."""
+        return from_json(value) if isinstance(value, str) and value.startswith("[") else value
+
     @model_validator(mode="after")
     def _objective_fits(self) -> Self:
         loss_settings(self.loss, self.loss_settings)
@@ -122,11 +129,11 @@ class ObjectiveConfig(SettingsModel, ABC):
         schedule = self.resolved_schedule
         if schedule.name != "drs" or schedule.start <= (epochs - 1) / epochs:
             return None
-        enough = next(more for more in count(epochs) if schedule.start <= (more - 1) / more)
+        least = max(epochs, int(1 / (1 - schedule.start)))
+        enough = next(more for more in count(least) if schedule.start <= (more - 1) / more)
         return (
-            f"schedule 'drs' comes in with the first epoch that begins after {schedule.start:.0%} of training, and of "
-            f"{epochs} epoch{'s' if epochs > 1 else ''} none does: give at least {enough}, or an earlier "
-            "schedule.start"
+            f"schedule 'drs' comes in with the first epoch that begins after {100 * schedule.start:g}% of training, and "
+            f"of {epochs} epoch{'s' if epochs > 1 else ''} none does: give at least {enough}, or an earlier schedule.start"
         )
 
     @property

@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 from tailornas.errors import ConfigError
 from tailornas.heads import LWSHead, build_head, nearest_class_mean, tau_normalized
-from tailornas.losses import LOSSES, ScheduleConfig, adjust_logits, class_priors
+from tailornas.losses import LOSSES, ScheduleConfig, adjust_logits, check_head, class_priors
 from tailornas.seeding import generator
 from tailornas.spaces import Backbone
 from tailornas.stages import Stage
@@ -162,6 +162,7 @@ def fit_head(
     stage: Stage,
 ) -> Fitted:
     """What :func:`second_stage`, whose arguments it takes, does where something is trained."""
+    check_head(LOSSES[settings.loss], network.head)
     network.eval()
     objective = Objective(settings, batches.counts, seed=seed, stage=("second-stage",), device=fabric.device)
 

@@ -140,7 +140,7 @@ def train(
         compiled: run the network through ``torch.compile``.
 
     Raises:
-        ConfigError: the network's head and the loss do not belong together, or a two-branch network is to be compiled.
+        ConfigError: a backbone's head and the loss do not belong together, or a two-branch network is to be compiled.
         DataError: class weights that do not fit the class counts.
         DivergenceError: a loss was not finite.
     """
