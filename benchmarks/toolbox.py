@@ -142,7 +142,7 @@ def _objective(settings: TrainConfig, images: torch.Tensor, targets: torch.Tenso
 
     def part() -> None:
         _, loss = objective.begin(images, targets, Position(next(steps), progress=0.9))
-        loss(logits).backward()
+        torch.autograd.backward(loss(logits))
 
     return part
 

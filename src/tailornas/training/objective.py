@@ -131,9 +131,10 @@ class ObjectiveConfig(SettingsModel, ABC):
             return None
         least = max(epochs, int(1 / (1 - schedule.start)))
         enough = next(more for more in count(least) if schedule.start <= (more - 1) / more)
+        these = "1 epoch" if epochs == 1 else f"{epochs} epochs"
         return (
-            f"schedule 'drs' comes in with the first epoch that begins after {100 * schedule.start:g}% of training, and "
-            f"of {epochs} epoch{'s' if epochs > 1 else ''} none does: give at least {enough}, or an earlier schedule.start"
+            f"schedule 'drs' comes in with the first epoch that begins after {100 * schedule.start:g}% of training, "
+            f"and of {these} none does: give at least {enough}, or an earlier schedule.start"
         )
 
     @property
