@@ -19,7 +19,7 @@ SHORT = ("pretrain.epochs=1", "adapt.epochs=1", "search.generations=1", "search.
 def cifar_run(data_dir: str | None, folder: Path) -> float:
     """Peak resident MiB of ``tailornas run``, every stage included, one epoch each."""
     options = [*(f"--set={key}" for key in SHORT), *([f"--data-dir={data_dir}"] if data_dir else [])]
-    command = ["run", "--data", "cifar10", "--imbalance-factor=100", "--out", str(folder), "--quiet", *options]
+    command = ["run", "--space=nasbench201", "--data=cifar10", "--imbalance-factor=100", "--out", str(folder), "--quiet", *options]
     program = "import sys, tailornas.cli; sys.argv[0] = 'tailornas'; tailornas.cli.main()"
     subprocess.run([sys.executable, "-c", program, *command], check=True)
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
