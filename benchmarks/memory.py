@@ -19,20 +19,33 @@ SHORT = ("pretrain.epochs=1", "adapt.epochs=1", "search.generations=1", "search.
 def cifar_run(data_dir: str | None, folder: Path) -> float:
     """Peak resident MiB of ``tailornas run``, every stage included, one epoch each."""
     options = [*(f"--set={key}" for key in SHORT), *([f"--data-dir={data_dir}"] if data_dir else [])]
-    command = ["run", "--space=nasbench201", "--data=cifar10", "--imbalance-factor=100", "--out", str(folder), "--quiet", *options]
+    command = [
+        "run",
+        "--space=nasbench201",
+        "--data=cifar10",
+        "--imbalance-factor=100",
+        "--out",
+        str(folder),
+        "--quiet",
+        *options,
+    ]
     program = "import sys, tailornas.cli; sys.argv[0] = 'tailornas'; tailornas.cli.main()"
     subprocess.run([sys.executable, "-c", program, *command], check=True)
     return resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss / 1024
 
 
-def folder_epoch(images: int, cap_mb: int, answer: "Queue[float]") -> None:
-    """Writes a folder of JPEG files, prepares it under a memory cap and reads one epoch of it."""
+def folder_epoch(images: int, cap_mb: int, answer: "Queue[tuple[float, float]]") -> None:
+    """Writes a folder of JPEG files, prepares it under a memory cap and reads one epoch of it.
+
+    Answers with the peak resident MiB once the libraries are loaded, and at the end.
+    """
     import numpy as np
     import torch
     from PIL import Image
 
     from tailornas.data import SAMPLERS, AugmentConfig, Batches, DataConfig, prepare
 
+    libraries = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     rng = np.random.default_rng(0)
     with tempfile.TemporaryDirectory() as place:
         for label in range(10):
@@ -53,7 +66,7 @@ def folder_epoch(images: int, cap_mb: int, answer: "Queue[float]") -> None:
         )
         seen = sum(len(labels) for _, labels in batches.epoch(0, 1))
     assert seen >= len(dataset.train) - 1
-    answer.put(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
+    answer.put((libraries, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024))
 
 
 def main() -> None:
@@ -63,10 +76,10 @@ def main() -> None:
     parser.add_argument("--images", type=int, default=100_000, help="images in the folder")
     parser.add_argument("--cap", type=int, default=64, help="its memory cap in MiB")
     arguments = parser.parse_args()
-    answer: Queue[float] = Queue()
+    answer: Queue[tuple[float, float]] = Queue()
     process = Process(target=folder_epoch, args=(arguments.images, arguments.cap, answer))
     process.start()
-    folder = answer.get()
+    libraries, folder = answer.get()
     process.join()
     with tempfile.TemporaryDirectory() as place:
         cifar = cifar_run(arguments.data_dir, Path(place) / "run")
@@ -78,6 +91,7 @@ def main() -> None:
                 "image_size": 64,
                 "decoded_mib": round(arguments.images * 3 * 64 * 64 / 2**20),
                 "cap_mib": arguments.cap,
+                "libraries_mib": round(libraries),
                 "peak_mib": round(folder),
             },
         },
