@@ -4,6 +4,7 @@ A message is one line: what was expected, what came, how to mend it. The command
 with code 2; a Python caller catches :class:`TailorNASError` or the named subclass.
 """
 
+import re
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
@@ -82,10 +83,10 @@ def meant(name: str, known: Iterable[str]) -> str:
 
 @contextmanager
 def naming(section: str) -> Iterator[None]:
-    """Puts the section of the configuration before the message of what is raised in the block, unless it is there."""
+    """Puts the section of the configuration before what is raised in the block, unless the message begins with it."""
     try:
         yield
     except TailorNASError as error:
-        if section and not str(error).startswith((f"{section}:", f"{section}.")):
+        if not re.match(rf"{re.escape(section)}\b" if section else "", str(error)):
             error.args = (f"{section}: {error}",)
         raise
