@@ -156,12 +156,65 @@ def test_none_is_a_word_where_a_key_may_be_none(tmp_path: Path) -> None:
         tmp_path, '[adapt]\nclass_weights = "none"\n', "train.optimizer.clip_norm=none", time_limit="none"
     )
     assert (given.adapt.class_weights, given.train.optimizer.clip_norm, given.time_limit) == (None, None, None)
-    assert read_config(RunConfig, assignments=["train.schedule=none"]).train.schedule is None
-    assert read_config(RunConfig, assignments=["train.schedule.name=none"]).train.schedule == ScheduleConfig(
-        name="none"
-    )
+    assert read_config(StandaloneConfig, assignments=["space=none"]).space is None
     assert read_config(RunConfig, assignments=["augment.policy=none"]).augment.policy == "none"
     assert "seed: " in message_of("seed=none")
+
+
+@pytest.mark.parametrize(
+    ("assignments", "expected"),
+    [
+        (["train.schedule=none"], {"train.schedule.name": "none"}),
+        (
+            ["train.schedule=drw", "train.schedule.start=0.5"],
+            {"train.schedule.name": "drw", "train.schedule.start": 0.5},
+        ),
+        (
+            ["train.schedule.start=0.5", "train.schedule=drs"],
+            {"train.schedule.name": "drs", "train.schedule.start": 0.5},
+        ),
+        (["train.mix=mixup"], {"train.mix.name": "mixup"}),
+        (["train.second_stage=crt", "train.second_stage=ncm"], {"train.second_stage.name": "ncm"}),
+        (["space=darts", "space.cells=5"], {"space.name": "darts", "space.cells": 5}),
+    ],
+)
+def test_a_text_for_a_section_is_its_name(tmp_path: Path, assignments: list[str], expected: dict[str, Any]) -> None:
+    config = read_config(RunConfig, flags=expected)
+    assert read_config(RunConfig, assignments=assignments) == config
+    first, *others = assignments
+    key, _, value = first.partition("=")
+    text = value if value[0].isdigit() else repr(value)
+    assert read_toml(tmp_path, f"{key} = {text}\n", *others) == config
+    assert read_config(StandaloneConfig, assignments=["backbone=resnet20"]).backbone.name == "resnet20"
+
+
+def test_a_text_that_is_no_name_of_the_section() -> None:
+    assert message_of("train.schedule=later").startswith("train.schedule: unknown schedule 'later': expected one of")
+    assert message_of("train.optimizer=sgd").startswith("train.optimizer: ")
+    assert message_of("data.data=x", "data.data.name=y") == "data.data.name: data is a value, not a section"
+
+
+@pytest.mark.parametrize("section", ["pretrain", "train", "train.second_stage"])
+def test_no_class_weights_under_a_schedule_that_brings_some_in(tmp_path: Path, section: str) -> None:
+    stage = ["train.second_stage=crt"] if "second" in section else []
+    drw, none = f"{section}.schedule=drw", f"{section}.class_weights=none"
+    message = (
+        f"{section}.class_weights: expected weights that schedule 'drw' can bring in, got none: leave them out for "
+        f"'auto', or set {section}.schedule to none"
+    )
+    assert message_of(*stage, drw, none) == message
+    with pytest.raises(ConfigError, match=f"^{re.escape(message)}$"):
+        read_toml(tmp_path, f'[{section}]\nclass_weights = "none"\n', *stage, drw)
+    assert read_config(RunConfig, assignments=[*stage, none, f"{section}.schedule=none"])
+    if section == "train":  # the default loss brings its schedule
+        assert message_of(none) == message
+
+
+def test_a_configuration_that_was_written_is_taken_whatever_its_weights(tmp_path: Path) -> None:
+    """The adaptation's are none where its loss balances the classes, and are written so."""
+    config = read_config(RunConfig, assignments=["adapt.loss=balanced_softmax", "adapt.schedule=drw"])
+    assert 'class_weights = "none"' in to_toml(config)
+    assert read_toml(tmp_path, to_toml(config)) == config
 
 
 def test_adaptation_by_a_loss_with_weights_of_its_own_has_no_others(tmp_path: Path) -> None:
@@ -424,3 +477,12 @@ def test_contradictions_between_keys() -> None:
 def test_configurations_are_frozen() -> None:
     with pytest.raises(ValueError, match="frozen"):
         RunConfig().seed = 3  # type: ignore[misc]
+
+
+def test_a_training_that_keeps_no_images_to_choose_by_takes_no_share_of_them(tmp_path: Path) -> None:
+    share = "data.selection_fraction=0.4"
+    with pytest.raises(ConfigError, match=r"^data\.selection_fraction 0\.4 has no effect .*--evaluate-on selection\)$"):
+        read_config(StandaloneConfig, None, [share])
+    assert read_config(StandaloneConfig, None, [share, "evaluate_on=selection"]).data.selection_fraction == 0.4
+    (tmp_path / "train.toml").write_text(to_toml(StandaloneConfig()))  # which has the share's default
+    assert read_config(StandaloneConfig, tmp_path / "train.toml") == StandaloneConfig()

@@ -91,9 +91,9 @@ def test_the_settings_of_every_loss_are_on_the_page_with_their_defaults() -> Non
             assert re.search(rf"`{key}` \(`?{shown}\b", row), (name, key)
 
 
-def test_the_toolbox_works_in_a_training_loop_of_ones_own() -> None:
-    """The example on the page is the one that is run here, and it learns the rare classes."""
-    example = ROOT / "docs/how-to/examples/toolbox.py"
+@pytest.mark.parametrize("name", ["toolbox", "own_loop", "own_data"])
+def test_the_examples_of_the_page_on_python_learn_the_rare_classes(name: str) -> None:
+    example = ROOT / f"docs/how-to/examples/{name}.py"
     code = example.read_text().split('"""\n\n', 1)[1]
     assert f"```python\n{code}```" in (ROOT / "docs/how-to/python.md").read_text()
     done = subprocess.run([sys.executable, str(example)], capture_output=True, text=True, check=True)

@@ -1,6 +1,8 @@
 from collections.abc import Sequence
 from dataclasses import FrozenInstanceError
+from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
@@ -9,7 +11,7 @@ from torch import Tensor
 
 from tailornas.data import MemoryImages
 from tailornas.errors import ArchitectureError, DataError, TailorNASError, UnknownNameError
-from tailornas.stages import Artifact, Detached, Stage
+from tailornas.stages import Detached, Stage
 from tailornas.types import Architecture, ClassCounts, Images, SelectionSplit, Split, TestSplit, TrainSplit
 
 COUNTS = st.lists(st.integers(0, 10**6), min_size=1, max_size=20)
@@ -54,6 +56,43 @@ def test_impossible_class_counts() -> None:
         ClassCounts(())
     with pytest.raises(DataError, match=r"^class counts must not be negative: class 1 has -3$"):
         ClassCounts((4, -3, -1))
+
+
+@pytest.mark.parametrize(
+    "given", [[4, 0, 2], (np.int64(4), np.int32(0), 2), np.array([4, 0, 2]), torch.tensor([4, 0, 2])]
+)
+def test_class_counts_become_a_tuple_of_integers(given: Any) -> None:
+    counts = ClassCounts(given)
+    assert counts == ClassCounts((4, 0, 2))
+    assert hash(counts) == hash(ClassCounts((4, 0, 2)))
+    assert [type(count) for count in counts] == [int] * 3
+
+
+@pytest.mark.parametrize(
+    ("given", "came"),
+    [
+        ((1.5, 2.5), r"\(1.5, 2.5\)"),
+        (torch.tensor([4.0, 2.0]), r"tensor\(\[4., 2.\]\)"),
+        (np.eye(2, dtype=np.int64), r"array\(\[\[1, 0\], \[0, 1\]\]\)"),
+        (5, "5"),
+        (("4", "2"), r"\('4', '2'\)"),
+    ],
+)
+def test_class_counts_that_are_no_integers(given: Any, came: str) -> None:
+    with pytest.raises(DataError, match=rf"^class counts must be integers, .*, got {came}$"):
+        ClassCounts(given)
+
+
+@pytest.mark.parametrize("labels", [[0, 1, 2], [-1, 2]])
+def test_labels_outside_the_classes_are_not_counted(labels: list[int]) -> None:
+    with pytest.raises(DataError, match=rf"labels from 0 to 1, of 2 classes, got labels from {labels[0]} to 2"):
+        ClassCounts.of(torch.tensor(labels), 2)
+
+
+def test_the_first_class_without_images() -> None:
+    assert ClassCounts((4, 0, 2, 0)).first_empty == 1
+    assert ClassCounts((0, 1)).first_empty == 0
+    assert ClassCounts((4, 2)).first_empty is None
 
 
 def test_an_architecture_is_an_ordered_hashable_mapping() -> None:
@@ -138,10 +177,6 @@ def test_a_detached_stage_keeps_nothing_and_is_never_overdue() -> None:
     stage.progress(1, 2, "steps", loss="1.0")
     assert stage.restore() is None
     assert not stage.overdue(1e9)
-
-
-def test_an_artifact_without_tensors() -> None:
-    assert Artifact({"loss": 1.0}).tensors == {}
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

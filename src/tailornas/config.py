@@ -3,22 +3,21 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, Self, TypeVar, Union, final, get_args, get_origin
+from typing import Any, Literal, Self, TypeVar, final, get_args
 
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
-from pydantic_core import ErrorDetails
 
 from tailornas.adaptation import HeadConfig
 from tailornas.data import AugmentConfig, DataConfig
-from tailornas.errors import ConfigError, meant, naming
+from tailornas.errors import ConfigError, naming
 from tailornas.metrics import GroupConfig
 from tailornas.search import Limits, SearchConfig
-from tailornas.settings import SettingsModel
+from tailornas.settings import SettingsModel, section_type
 from tailornas.spaces import DEFAULT_SPACE, BackboneConfig, SpaceSection, space_config, space_of
-from tailornas.training import PUBLISHED_RECIPE, DeviceConfig, PretrainConfig, TrainConfig
+from tailornas.training import PUBLISHED_RECIPE, DeviceConfig, ObjectiveConfig, PretrainConfig, TrainConfig
 from tailornas.units import Duration
+from tailornas.validation import one_line, section_of
 
 __all__ = ["RunConfig", "SourceConfig", "StandaloneConfig", "read_config", "to_toml"]
 
@@ -67,10 +66,15 @@ class StandaloneConfig(SettingsModel):
     it is, and its own defaults are those of a search.
 
     Raises:
-        ConfigError: no number of epochs.
+        ConfigError: no number of epochs, or a share of images to choose by where nothing is chosen.
     """
 
     seed: int = Field(0, ge=0, description="everything random follows from it")
+    evaluate_on: Literal["test", "selection"] = Field(
+        "test",
+        description="images that the network is measured on; selection: to choose by, kept out of training, and no "
+        "test image is looked at",
+    )
     device: DeviceConfig = DeviceConfig()
     data: DataConfig = DataConfig()
     backbone: BackboneConfig = BackboneConfig()
@@ -96,6 +100,13 @@ class StandaloneConfig(SettingsModel):
                 "train.epochs: expected a number, got none, which only a search can plan: give it, or change "
                 "tailornas.training.PUBLISHED_RECIPE by keys (`read_config`)"
             )
+        share = self.data.selection_fraction
+        # Its default is no mistake: the configuration that a run folder keeps spells out every key.
+        if self.evaluate_on == "test" and share != DataConfig.model_fields["selection_fraction"].default:
+            raise ConfigError(
+                f"data.selection_fraction {share:g} has no effect in a training that is measured on the test split, "
+                "which keeps no images to choose by: leave it out, or measure on those images (--evaluate-on selection)"
+            )
         return self
 
     @property
@@ -105,6 +116,8 @@ class StandaloneConfig(SettingsModel):
             "autoaugment": self.augment.policy == "autoaugment",
             f"cutout {self.augment.cutout}": self.augment.cutout > 0,
             f"seed {self.seed}": self.seed > 0,
+            f"data seed {self.data.seed}": self.data.seed is not None,
+            "on selection": self.evaluate_on == "selection",
         }
         return (self.backbone.name, self.train.title, *(name for name, holds in special.items() if holds))
 
@@ -120,7 +133,8 @@ def read_config(
 ) -> ConfigT:
     """Reads a configuration; later sources win: the file, then ``key=value`` assignments, then flags.
 
-    TOML has no none: the text ``none`` stands for it where a key may be none.
+    TOML has no none: the text ``none`` stands for it where a key may be none. A text for a section that has a ``name``
+    is that name: ``train.schedule=drw``, and ``none`` too where that is one of the names.
 
     Args:
         model: the command's configuration.
@@ -134,7 +148,7 @@ def read_config(
     tree: dict[str, Any] = {}
     if file is not None:
         try:
-            tree = tomllib.loads(file.read_text(encoding="utf-8"))
+            tree = _read_text(model, tomllib.loads(file.read_text(encoding="utf-8")))
         except OSError as error:
             raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -143,17 +157,20 @@ def read_config(
         key, equals, text = assignment.partition("=")
         if not equals or not key.strip():
             raise ConfigError(f"expected stage.field=value, got {assignment!r}")
-        _put(tree, key.strip(), _toml_value(text.strip()))
+        _put(model, tree, key.strip(), _toml_value(text.strip()))
     for key, value in (flags or {}).items():
-        _put(tree, key, value)
-    tree = _with_defaults(model, _read_none(model, tree))
+        _put(model, tree, key, value)
+    given = _read_text(model, tree)
+    tree = _with_defaults(model, given)
     try:
-        return model.model_validate(tree)
+        config = model.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(_one_line(model, error)) from error
+        raise ConfigError(one_line(model, error)) from error
     except ConfigError as error:
-        with naming(_section_of(model, tree, str(error))):
+        with naming(section_of(model, tree, str(error))):
             raise
+    _refuse_no_weights(config, given)
+    return config
 
 
 def to_toml(config: BaseModel) -> str:
@@ -161,16 +178,48 @@ def to_toml(config: BaseModel) -> str:
     return tomli_w.dumps(_write_none(config, config.model_dump(mode="json"), type(config)))
 
 
-def _read_none(model: type[BaseModel], tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree with None for the text ``none`` of keys that may be none."""
+def _read_text(model: type[BaseModel], tree: Mapping[str, Any]) -> dict[str, Any]:
+    """The tree with a table for every text that is a section's name, and None for ``none`` of keys that may be none."""
     values = dict(tree)
     for name, value in tree.items():
-        annotation = model.model_fields[name].annotation if name in model.model_fields else None
-        if value == "none" and type(None) in get_args(annotation):
+        field, section = model.model_fields.get(name), _section(model, name)
+        if _is_name(section, value):
+            values[name] = {"name": value}
+        elif value == "none" and field and type(None) in get_args(field.annotation):
             values[name] = None
-        elif isinstance(value, Mapping) and (section := _model(annotation)) is not None:
-            values[name] = _read_none(section, value)
+        elif isinstance(value, Mapping) and section is not None:
+            values[name] = _read_text(section, value)
     return values
+
+
+def _section(model: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
+    """The model of a section of ``model``; None for any other key."""
+    return section_type(model.model_fields[name].annotation) if model and name in model.model_fields else None
+
+
+def _is_name(section: type[BaseModel] | None, value: Any) -> bool:
+    """Whether a value for a section is the section's name alone. ``none`` is a name where it is the default one."""
+    name = section.model_fields.get("name") if section else None
+    return isinstance(value, str) and name is not None and (value != "none" or name.default == "none")
+
+
+def _refuse_no_weights(config: BaseModel, given: Mapping[str, Any], path: str = "") -> None:
+    """Refuses class weights that are named as none under deferred re-weighting, which would bring in ``auto``.
+
+    Where class weights are there by default (the adaptation), none is what leaves them out, and what written
+    configurations say.
+    """
+    for name, values in given.items():
+        part = getattr(config, name, None)
+        if isinstance(part, BaseModel) and isinstance(values, Mapping):
+            _refuse_no_weights(part, values, f"{path}{name}.")
+    if not isinstance(config, ObjectiveConfig) or type(config).model_fields["class_weights"].default is not None:
+        return
+    if "class_weights" in given and given["class_weights"] is None and config.resolved_schedule.name == "drw":
+        raise ConfigError(
+            f"{path}class_weights: expected weights that schedule 'drw' can bring in, got none: leave them out for "
+            f"'auto', or set {path}schedule to none"
+        )
 
 
 def _write_none(config: BaseModel, values: Mapping[str, Any], default: Any) -> dict[str, Any]:
@@ -228,83 +277,17 @@ def _toml_value(text: str) -> Any:
         return text
 
 
-def _put(tree: dict[str, Any], key: str, value: Any) -> None:
+def _put(model: type[BaseModel], tree: dict[str, Any], key: str, value: Any) -> None:
+    """Sets a dotted key; a text for a section that has a name sets the name and leaves the section's other keys."""
     *sections, name = key.split(".")
+    at: type[BaseModel] | None = model
     for section in sections:
-        tree = tree.setdefault(section, {})
+        tree, at = tree.setdefault(section, {}), _section(at, section)
         if not isinstance(tree, dict):
             raise ConfigError(f"{key}: {section} is a value, not a section")
-    tree[name] = value
-
-
-def _one_line(config: type[BaseModel], error: ValidationError) -> str:
-    """The first problem of a validation: the key's full path, what was expected, what came."""
-    problems: dict[str, list[ErrorDetails]] = {}
-    for detail in error.errors():
-        problems.setdefault(".".join(_path(config, detail["loc"])), []).append(detail)
-    key, details = next(iter(problems.items()))
-    if details[0]["type"] == "extra_forbidden":
-        known = _section(config, _path(config, details[0]["loc"])[:-1]).model_fields
-        elsewhere = [path for path in _keys(config) if path.endswith(f".{key}")]
-        nearest = f"; did you mean {' or '.join(map(repr, elsewhere))}?" if elsewhere else meant(key, _keys(config))
-        return f"unknown configuration key {key!r}: expected one of {', '.join(known)}{nearest}"
-    # A key of several types has one problem a type.
-    messages = dict.fromkeys(d["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ") for d in details)
-    message = " or ".join(text[0].lower() + text[1:] for text in messages)
-    more = f" ({len(problems) - 1} more)" if len(problems) > 1 else ""
-    return f"{key}: {message}, got {details[0]['input']!r}{more}"
-
-
-def _section_of(model: type[BaseModel], tree: Mapping[str, Any], message: str) -> str:
-    """The full path of the section that is refused with ``message`` without the others; empty if none is."""
-    for name, values in tree.items():
-        if not isinstance(values, Mapping):
-            continue
-        try:
-            model.model_validate({name: values})
-        except (ConfigError, ValidationError) as error:
-            if str(error) == message:
-                section = _model(model.model_fields[name].annotation)
-                inner = _section_of(section, values, message) if section else ""
-                return f"{name}.{inner}" if inner else name
-    return ""
-
-
-def _path(config: type[BaseModel], location: Sequence[str | int]) -> list[str]:
-    """The part of pydantic's location that the user wrote: without the names of the types that were tried."""
-    model: type[BaseModel] | None = config
-    path: list[str] = []
-    for part in map(str, location):
-        path.append(part)
-        if model is None or part not in model.model_fields:
-            break
-        entries = get_origin(model.model_fields[part].annotation) is dict
-        model = None if entries else _model(model.model_fields[part].annotation)
-        if model is None and not entries:
-            break
-    return path
-
-
-def _keys(model: type[BaseModel], section: str = "") -> list[str]:
-    """The full path of every key, those of sections included."""
-    keys: list[str] = []
-    for name, field in model.model_fields.items():
-        keys.append(f"{section}{name}")
-        if (inner := _model(field.annotation)) is not None:
-            keys += _keys(inner, f"{section}{name}.")
-    return keys
-
-
-def _section(model: type[BaseModel], path: Sequence[str]) -> type[BaseModel]:
-    """The model at a path of field names."""
-    for name in path:
-        inner = _model(model.model_fields[name].annotation)
-        assert inner is not None
-        model = inner
-    return model
-
-
-def _model(annotation: Any) -> type[BaseModel] | None:
-    """The model that a field holds, if any."""
-    options = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
-    return next((o for o in options if isinstance(o, type) and issubclass(o, BaseModel)), None)
+    if _is_name(_section(at, name), value) and isinstance(tree.get(name), dict):
+        tree[name]["name"] = value
+    elif _is_name(_section(at, name), value):
+        tree[name] = {"name": value}
+    else:
+        tree[name] = value

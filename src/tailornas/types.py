@@ -1,5 +1,7 @@
 """Frozen values that folders share."""
 
+import operator
+import reprlib
 from abc import ABC
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
@@ -28,15 +30,21 @@ class ClassCounts:
     """How many images each class has, in label order.
 
     Args:
-        counts: one non-negative number a class.
+        counts: one non-negative integer a class; a list, an array or a tensor of them becomes a tuple.
 
     Raises:
-        DataError: no class, or a negative count.
+        DataError: no class, or a count that is negative or no integer.
     """
 
     counts: tuple[int, ...]
 
     def __post_init__(self) -> None:
+        try:
+            counts = tuple(map(operator.index, self.counts))
+        except TypeError as error:
+            came = " ".join(reprlib.repr(self.counts).split())
+            raise DataError(f"class counts must be integers, one a class, such as (5000, 2997), got {came}") from error
+        object.__setattr__(self, "counts", counts)
         if not self.counts:
             raise DataError("class counts are empty: expected one number a class")
         if min(self.counts) < 0:
@@ -45,7 +53,18 @@ class ClassCounts:
 
     @classmethod
     def of(cls, labels: Tensor, classes: int) -> Self:
-        """Counts ``labels``, int64 ``(images,)``, of ``classes`` classes."""
+        """Counts ``labels``, int64 ``(images,)``, of ``classes`` classes.
+
+        Raises:
+            DataError: a label outside the classes.
+        """
+        if len(labels):
+            low, high = (int(end) for end in labels.aminmax())
+            if low < 0 or high >= classes:
+                raise DataError(
+                    f"expected labels from 0 to {classes - 1}, of {classes} classes, got labels from {low} to {high}: "
+                    "count as many classes as there are"
+                )
         return cls(tuple(torch.bincount(labels, minlength=classes).tolist()))
 
     def __len__(self) -> int:
@@ -61,6 +80,11 @@ class ClassCounts:
     def total(self) -> int:
         """Number of images."""
         return sum(self.counts)
+
+    @property
+    def first_empty(self) -> int | None:
+        """The first class without images; None where all have some."""
+        return self.counts.index(0) if 0 in self.counts else None
 
     @property
     def imbalance_factor(self) -> float:

@@ -228,7 +228,7 @@ def test_class_sizes_are_taken_into_account_once(settings: dict[str, Any], weigh
 
 
 def test_a_head_of_which_nothing_is_trained() -> None:
-    with pytest.raises(ConfigError, match="adaptation trains the head, and nothing of the head 'etf' is trained"):
+    with pytest.raises(ConfigError, match="and of the head 'etf' only a batch norm is trained"):
         HeadConfig(head="etf")
 
 

@@ -1,9 +1,12 @@
+import re
 import sys
 from io import BytesIO, TextIOWrapper
+from typing import Any
 
 import pytest
 import typer
 
+from support.shell import Shell
 from tailornas.cli import app, main
 
 NO_DEFAULT = {"--data-dir", "--config", "--set"}
@@ -15,6 +18,23 @@ def test_the_help_of_every_option_with_a_value_says_its_default(command: str) ->
     options = {p.opts[0]: p.help for p in parameters if not p.is_flag and p.opts[0] not in NO_DEFAULT}
     assert len(options) > 10
     assert [name for name, text in options.items() if "Default: " not in text] == []
+
+
+COMMANDS = [[], ["run"], ["train"], ["config"], ["config", "run"], ["data", "inspect"], ["space"], ["space", "sample"]]
+
+
+@pytest.mark.parametrize("command", COMMANDS, ids=" ".join)
+def test_the_help_is_shown_as_it_is_written(shell: Shell, command: list[str]) -> None:
+    """Brackets are no markup, and lines break between words."""
+    assert shell(*command, "--help") == 0
+    found: Any = typer.main.get_command(app)
+    for name in command:
+        found = found.commands[name]
+    texts = [found.help, *(parameter.help for parameter in found.params)]
+    texts += [listed.help.partition("\n")[0] for listed in getattr(found, "commands", {}).values()]
+    shown = re.sub(r"\s", "", shell.out)
+    for text in filter(None, texts):
+        assert re.sub(r"\s", "", text) in shown
 
 
 def test_a_letter_that_the_output_does_not_have_ends_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

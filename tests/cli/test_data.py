@@ -56,6 +56,7 @@ def test_everything_is_printed(pets: Path) -> None:
     assert figures["Gini coefficient"] == "0.444"
     assert figures["part train"] == "55 images, 1 of them cannot be read"
     assert figures["width"] == "12 pixels"
+    assert figures["a run sees"].startswith("10 x 10 pixels, the centre: 83% of the median image (--image-size ")
     assert figures["formats"] == "PNG 54"
     assert rows(output, "Images that cannot be read") == [[str(pets / "cat" / "03.png"), "empty: 0 bytes"]]
     assert "! 1 of 55 images cannot be read" in output

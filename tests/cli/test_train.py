@@ -88,6 +88,7 @@ def test_every_option_sets_its_key(shell: Shell, asked: dict[str, Any]) -> None:
         "--epochs": "7",
         "--precision": "bf16",
         "--seed": "3",
+        "--evaluate-on": "selection",
     }
     assert shell(*(part for pair in options.items() for part in pair), "--skip-bad", "--compile") == 130
     expected = StandaloneConfig.model_validate(
@@ -114,12 +115,13 @@ def test_every_option_sets_its_key(shell: Shell, asked: dict[str, Any]) -> None:
             },
             "augment": {"policy": "autoaugment", "cutout": 8},
             "seed": 3,
+            "evaluate_on": "selection",
             "device": {"precision": "bf16", "compile": True},
         }
     )
     assert asked["config"] == expected
     method = "remix-focal-inverse-weights-drw-square-root-scaled-cosine-crt"
-    assert asked["out"] == Path(f"runs/cifar10-if50-timm-resnet18-{method}-autoaugment-cutout-8-seed-3")
+    assert asked["out"] == Path(f"runs/cifar10-if50-timm-resnet18-{method}-autoaugment-cutout-8-seed-3-on-selection")
 
 
 def test_two_branches(shell: Shell, asked: dict[str, Any]) -> None:
@@ -234,7 +236,7 @@ MISTAKES: dict[str, tuple[Callable[[Path], list[str | Path]], str]] = {
     ),
     "linear head with LDAM": (
         lambda here: [*SMALL, "--loss=ldam", "--head=linear"],
-        r"train: LDAM scales its logits itself and expects cosines in \[-1, 1\] but the head is Linear: use the "
+        r"train: LDAM scales its logits itself and expects cosines in \[-1, 1\] but the head is LinearHead: use the "
         r"head 'cosine' or another loss",
     ),
     "plain cosines with another loss": (

@@ -59,12 +59,26 @@ def test_a_zero_feature_vector_is_finite(name: str) -> None:
 
 
 @every_head
-def test_runs_under_bf16_autocast(name: str) -> None:
-    """A network runs its head in float32 all the same: see tests/spaces/test_network.py."""
-    head = build(name)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
-        logits = head(features())
-    torch.testing.assert_close(logits.float(), head(features()), rtol=0.05, atol=0.1)
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_keeps_float32_inside_autocast(name: str, dtype: torch.dtype) -> None:
+    """In bfloat16 logits tie, and a tie goes to the first class, in a long tail the largest."""
+    head = build(name).eval()
+    with torch.autocast("cpu", dtype=dtype):
+        logits, of_half = head(features()), head(features().to(dtype))
+    assert torch.equal(logits, head(features()))
+    assert torch.equal(of_half, head(features().to(dtype).float()))
+
+
+@every_head
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_is_finite_with_weights_of_half_precision(name: str, dtype: torch.dtype) -> None:
+    """A zero vector, and one whose norm float16 cannot hold."""
+    head, x = build(name).eval(), torch.stack([torch.zeros(8), torch.full((8,), 4e4), *features()]).to(dtype)
+    expected = head(x.float())
+    logits = head.to(dtype)(x)
+    assert logits.dtype == torch.float32
+    torch.testing.assert_close(logits, expected, rtol=0.05, atol=0.1)
+    assert bool(torch.isfinite(head.train()(x)).all())
 
 
 @every_head

@@ -1,10 +1,13 @@
 """What every loss must do, whatever its formula."""
 
+import re
+
 import pytest
 import torch
 from pydantic import ValidationError
 from torch import Tensor
 
+from tailornas.errors import DataError
 from tailornas.heads import build_head
 from tailornas.losses import LOSSES, LongTailLoss, build_loss, check_head
 from tailornas.seeding import generator
@@ -47,6 +50,31 @@ def test_stays_finite_at_extreme_logits(name: str) -> None:
     assert bool(torch.isfinite(value))
     assert logits.grad is not None
     assert bool(torch.isfinite(logits.grad).all())
+
+
+@every_loss
+@pytest.mark.parametrize("shape", [(1,), (8, 1), (8, 5), (9,), ()])
+def test_refuses_targets_that_are_not_one_an_image(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(DataError, match=re.escape(f"expected targets int64 (8,) for logits (8, 5), got int64 {shape}")):
+        build(name)(cosines(), torch.zeros(shape, dtype=torch.int64))
+
+
+@every_loss
+@pytest.mark.parametrize("dtype", [torch.uint8, torch.int32, torch.float32])
+def test_refuses_targets_of_another_type(name: str, dtype: torch.dtype) -> None:
+    with pytest.raises(DataError, match=r"expected targets int64 \(8,\) for logits \(8, 5\), got .* \(8,\): give"):
+        build(name)(cosines(), TARGETS.to(dtype))
+
+
+@every_loss
+@pytest.mark.parametrize("label", [-100, -1, 5])
+@pytest.mark.parametrize("weighted", [False, True])
+def test_takes_no_target_that_is_no_label(name: str, label: int, weighted: bool) -> None:
+    """Neither by counting it as 0, as torch does -100, nor as a class from behind."""
+    loss, targets = build(name), TARGETS.clone()
+    targets[3] = label
+    with pytest.raises(RuntimeError, match="out of bounds"):
+        loss(cosines(), targets, torch.ones(len(COUNTS)) if weighted and not loss.own_weights else None)
 
 
 @every_loss

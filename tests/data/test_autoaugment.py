@@ -2,6 +2,7 @@
 
 import math
 from functools import partial
+from importlib import import_module
 
 import pytest
 import torch
@@ -9,9 +10,10 @@ from torch import Tensor
 from torchvision.transforms import v2
 
 from tailornas.data import AugmentConfig, Batches, DataConfig, prepare
-from tailornas.data import autoaugment as module
 from tailornas.data.autoaugment import POLICY, Operation, autoaugment
 from tailornas.data.sampling import instance
+
+module = import_module("tailornas.data.autoaugment")  # its name is that of the function too
 
 PUBLISHED = v2.AutoAugment(v2.AutoAugmentPolicy.CIFAR10, fill=128)
 NAMES = {

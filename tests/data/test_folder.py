@@ -3,6 +3,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from tailornas.data import DataConfig
 from tailornas.data.folder import EXTENSIONS, read_folder
 from tailornas.data.stored import ImageFiles, StoredSource, StoredSplit
 from tailornas.errors import DataError
@@ -162,6 +163,80 @@ def test_a_class_of_the_test_images_alone(tmp_path: Path) -> None:
         read_folder(tmp_path)
 
 
+@pytest.mark.parametrize(
+    ("parts", "flat", "way_on"),
+    [
+        (("Train",), "Test", r"or move Test elsewhere: a share of Train \(data\.test_fraction, a fifth unless set\)"),
+        (("train", "val"), "test", "or move test elsewhere: val then becomes the test part"),
+        (
+            ("training", "test"),
+            "Val",
+            r"or move Val elsewhere: a share of training \(data\.selection_fraction, a fifth",
+        ),
+        (("train",), "val", r"or move val elsewhere: a share of train \(data\.test_fraction, a fifth unless set\)"),
+        (("test",), "train", r"or the path of a list of the images .* labels\.csv; if train is a class, rename it"),
+        ((), "train", r"or the path of a list of the images .* labels\.csv; if train is a class, rename it"),
+    ],
+)
+def test_a_part_without_classes(tmp_path: Path, parts: tuple[str, ...], flat: str, way_on: str) -> None:
+    """Kaggle's layout: the test images have no labels."""
+    lay(tmp_path, *(f"{part}/{pet}/1.png" for part in parts for pet in ("cat", "dog")), f"{flat}/1.png")
+    said = f"{flat} has no sub-folders, so images in it have no labels: expected one sub-folder of images a class, "
+    with pytest.raises(DataError, match=said + way_on):
+        read_folder(tmp_path)
+    assert DataConfig().test_fraction == DataConfig().selection_fraction == 1 / 5
+
+
+def test_parts_without_any_classes(tmp_path: Path) -> None:
+    """Kaggle's other layout, with the labels in a file."""
+    lay(tmp_path, "test/1.png", "train/1.png")
+    (tmp_path / "train.csv").touch()
+    with pytest.raises(DataError, match="train has no sub-folders, so images in it have no labels"):
+        read_folder(tmp_path)
+
+
+@pytest.mark.parametrize("train", ["Train", "training", "TRAIN"])
+def test_train_alone_is_a_part_by_any_of_its_names(tmp_path: Path, train: str) -> None:
+    lay(tmp_path, f"{train}/cat/1.png", f"{train}/dog/1.png")
+    source = read_folder(tmp_path)
+    assert source.classes == ("cat", "dog")
+    assert source.test is None
+
+
+COMPOSED, APART = "caf\N{LATIN SMALL LETTER E WITH ACUTE}", "cafe\N{COMBINING ACUTE ACCENT}"
+
+
+@pytest.mark.parametrize(("train", "test"), [(COMPOSED, APART), (APART, COMPOSED)])
+def test_classes_of_two_parts_are_matched_however_accents_are_encoded(tmp_path: Path, train: str, test: str) -> None:
+    lay(tmp_path, f"train/{train}/1.png", "train/tea/1.png", f"test/{test}/1.png", "test/tea/1.png")
+    source = read_folder(tmp_path)
+    assert source.test is not None
+    assert names(source.test, tmp_path) == [f"test/{test}/1.png", "test/tea/1.png"]
+    assert source.test.labels.tolist() == [0, 1]
+
+
+@pytest.mark.parametrize("part", ["", "train/", "test/"])
+def test_classes_that_nobody_can_tell_apart(tmp_path: Path, part: str) -> None:
+    if part:
+        lay(tmp_path, f"train/{APART}/1.png", "train/tea/1.png")
+    lay(tmp_path, f"{part}{APART}/1.png", f"{part}{COMPOSED}/1.png", f"{part}tea/1.png")
+    with pytest.raises(DataError, match=rf"has two sub-folders '{COMPOSED}', whose names differ in the encoding of"):
+        read_folder(tmp_path)
+
+
+def test_images_in_no_class_and_linked_folders_are_told(tmp_path: Path) -> None:
+    lay(tmp_path / "flat", "1.png", "2.JPG", ".3.png", "cat/1.png", "dog/1.png", "elsewhere/2.png")
+    (tmp_path / "flat" / "notes.txt").touch()
+    (tmp_path / "flat" / "cat" / "more").symlink_to(tmp_path / "flat" / "elsewhere")
+    source = read_folder(tmp_path / "flat")
+    assert source.loose == (str(tmp_path / "flat" / "1.png"), str(tmp_path / "flat" / "2.JPG"))
+    assert source.links == (str(tmp_path / "flat" / "cat" / "more"),)
+    lay(
+        tmp_path / "parts", "1.png", "train/2.png", "train/cat/1.png", "train/dog/1.png", "test/3.png", "test/cat/1.png"
+    )
+    assert {Path(path).name for path in read_folder(tmp_path / "parts").loose} == {"1.png", "2.png", "3.png"}
+
+
 def test_an_empty_test_folder(tmp_path: Path) -> None:
     lay(tmp_path, "train/cat/1.png", "train/dog/1.png")
     (tmp_path / "test").mkdir()
@@ -172,7 +247,9 @@ def test_an_empty_test_folder(tmp_path: Path) -> None:
 def test_other_splits_are_not_dropped_silently(tmp_path: Path) -> None:
     lay(tmp_path, "train/cat/1.png", "train/dog/1.png", "extra/cat/1.png")
     with pytest.raises(
-        DataError, match=r"has the sub-folders extra beside train: expected only parts \(train, val, test"
+        DataError,
+        match=r"has the sub-folders extra beside train: expected only parts \(train, val, test\), move or rename the "
+        r"others, or rename train if it is a class",
     ):
         read_folder(tmp_path)
 

@@ -133,6 +133,24 @@ def test_an_error_of_the_disk_leaves_out_no_image(
         StreamedImages(files, 8).take(torch.tensor([0, 70]))
 
 
+def test_an_interruption_does_not_decode_the_rest(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
+    many = ImageFiles(list(files.paths) * 40)
+    opened: list[int] = []
+    really_open = ImageFiles.open
+
+    def open_and_count(self: ImageFiles, row: int) -> Image.Image:
+        opened.append(row)
+        return really_open(self, row)
+
+    def interrupt(done: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ImageFiles, "open", open_and_count)
+    with pytest.raises(KeyboardInterrupt):
+        load_images(many, 8, stream=True, skip_bad=False, progress=interrupt)
+    assert len(opened) < len(many)
+
+
 def test_messages_are_one_line(files: ImageFiles, monkeypatch: pytest.MonkeyPatch) -> None:
     def odd(image: Image.Image, size: int) -> None:
         raise ValueError("two\n  lines")

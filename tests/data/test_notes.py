@@ -44,3 +44,29 @@ def test_images_that_are_not_trained_on_are_in_no_part(tmp_path: Path) -> None:
     # One of the two is in the selection split, which the final networks are fitted to as well.
     assert tail.selection.counts.counts == (4, 1)
     assert tail.notes == ("2 test images are in the train part, too: results on them are too good.",)
+
+
+def test_images_under_several_labels_are_noted(tmp_path: Path) -> None:
+    lay(tmp_path, {"ant": 9, "Ant": 5, "bee": 6}, 0)
+    for number in range(2):
+        shutil.copy(tmp_path / "ant" / f"{number}.png", tmp_path / "bee" / f"copy {number}.png")
+    shutil.copy(tmp_path / "ant" / "0.png", tmp_path / "Ant" / "copy.png")
+    shutil.copy(tmp_path / "ant" / "2.png", tmp_path / "ant" / "copy.png")
+    shutil.copy(tmp_path / "ant" / "0.png", tmp_path / "loose.png")
+    dataset = prepare(DataConfig(data=str(tmp_path)), 0)
+    assert dataset.notes == (
+        f"1 image lies in no class folder, so it is not used: {tmp_path / 'loose.png'}.",
+        "Names of classes look alike ('Ant' and 'ant'): each is a class of its own, so put their images together "
+        "where they are one.",
+        "2 images are there under several labels, of which at most one is right.",
+    )
+
+
+def test_a_test_image_under_another_label_is_noted(tmp_path: Path) -> None:
+    lay(tmp_path / "train", {"ant": 9, "bee": 5}, 0)
+    lay(tmp_path / "test", {"ant": 3, "bee": 4}, 100)
+    shutil.copy(tmp_path / "train" / "bee" / "1.png", tmp_path / "test" / "ant" / "copy.png")
+    assert prepare(DataConfig(data=str(tmp_path)), 0).notes == (
+        "1 image is there under several labels, of which at most one is right.",
+        "1 test image is in the train part, too: results on it are too good.",
+    )

@@ -4,8 +4,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from support.devices import Elsewhere
 from tailornas.data.sampling import SAMPLERS, class_balanced, instance, progressive, reversed_, shard
-from tailornas.errors import DataError
+from tailornas.errors import ConfigError, DataError
 from tailornas.types import ClassCounts
 
 
@@ -60,13 +61,31 @@ def test_classes_without_images_are_not_drawn() -> None:
         ((2, 6), "class 0 has 2 by the counts and 6 in the labels"),
         ((6, 3), "class 1 has 3 by the counts and 2 in the labels"),
         ((6, 2, 1), "class 2 has 1 by the counts and 0 in the labels"),
-        ((6,), "class 1 has none by the counts and 2 in the labels"),
     ],
 )
 def test_counts_of_other_labels_are_refused(counts: tuple[int, ...], found: str) -> None:
     labels, _ = labels_of(6, 2)
     with pytest.raises(DataError, match=f"counts do not match the labels: {found}; count these labels"):
         class_balanced(labels, ClassCounts(counts), seeded(), 0)
+
+
+def test_labels_of_a_class_that_is_not_counted_are_refused() -> None:
+    with pytest.raises(DataError, match="expected labels from 0 to 0, of 1 classes, got labels from 0 to 1"):
+        class_balanced(labels_of(6, 2)[0], ClassCounts((8,)), seeded(), 0)
+
+
+@pytest.mark.parametrize("name", SAMPLERS)
+def test_labels_may_be_on_any_device(name: str) -> None:
+    labels, counts = labels_of(30, 5, 1)
+    positions = SAMPLERS[name](labels.as_subclass(Elsewhere), counts, seeded(), 0.5)
+    assert type(positions) is Tensor
+    assert torch.equal(positions, SAMPLERS[name](labels, counts, seeded(), 0.5))
+
+
+@pytest.mark.parametrize("progress", [-1, 1.2, 5, float("nan")])
+def test_progress_is_a_share(progress: float) -> None:
+    with pytest.raises(ConfigError, match=rf"^progress is a share of training in \[0, 1\] and is {progress}: divide"):
+        progressive(*labels_of(30, 5), seeded(), progress)
 
 
 def test_repeats_are_spread_evenly() -> None:
@@ -137,17 +156,16 @@ def test_every_sampler_keeps_length_and_quota(name: str, sizes: list[int], progr
 @given(st.integers(1, 50), st.integers(1, 6))
 def test_shards_are_equal_and_cover_all(length: int, world_size: int) -> None:
     positions = torch.randperm(length, generator=seeded())
-    if length < world_size - length % world_size:
-        return
     shards = [shard(positions, rank, world_size) for rank in range(world_size)]
     assert {len(part) for part in shards} == {-(-length // world_size)}
     together = torch.stack(shards, 1).flatten().tolist()
     assert together[:length] == positions.tolist()
-    assert together[length:] == positions[: len(together) - length].tolist()
+    assert together[length:] == (positions.tolist() * world_size)[: len(together) - length]
 
 
 def test_one_process_has_everything() -> None:
     assert shard(torch.tensor([2, 0, 1]), 0, 1).tolist() == [2, 0, 1]
+    assert shard(torch.arange(0), 0, 1).tolist() == []
 
 
 def test_reversed_draws_a_class_by_the_inverse_of_its_size() -> None:

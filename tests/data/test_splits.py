@@ -50,6 +50,14 @@ def test_digits_by_default(digits: Dataset) -> None:
     assert digits.unscored == ()
 
 
+def test_several_seeds_can_have_the_same_images(digits: Dataset) -> None:
+    """Those of the data's own seed, whatever the run's is."""
+    same = [prepare(DataConfig(seed=0), seed) for seed in (1, 2)]
+    assert {dataset.fingerprint for dataset in same} == {digits.fingerprint}
+    assert [dataset.seed for dataset in same] == [0, 0]
+    assert prepare(DataConfig(), 1).fingerprint != digits.fingerprint
+
+
 def test_splits_have_their_types_and_share_no_image(digits: Dataset) -> None:
     assert type(digits.train) is TrainSplit
     assert type(digits.selection) is SelectionSplit
@@ -183,7 +191,7 @@ def test_copies_stay_on_one_side_of_every_division(folder: Path) -> None:
             assert selection
             assert not test & contents_of(dataset, dataset.train, dataset.selection, dataset.leftover)
             assert not selection & contents_of(dataset, dataset.train, dataset.leftover)
-            assert dataset.notes == ()
+            assert [note.split(",")[0] for note in dataset.notes] == ["1 image is there under several labels"]
 
 
 def test_the_supernets_images_hold_no_copy_of_what_is_judged(folder: Path, tmp_path: Path) -> None:

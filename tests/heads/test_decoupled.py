@@ -53,6 +53,18 @@ def test_lws_of_a_head_without_bias() -> None:
     torch.testing.assert_close(LWSHead(trained)(x), trained(x))
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16])
+def test_heads_of_trained_ones_keep_float32(dtype: torch.dtype) -> None:
+    x = torch.randn(6, 8, generator=generator(1))
+    for head in (LWSHead(linear_head(8, 5, generator(0))), tau_normalized(linear_head(8, 5, generator(0)), 0.5)):
+        with torch.autocast("cpu", dtype=dtype):
+            logits = head(x)
+        assert torch.equal(logits, head(x))
+        half = head.to(dtype)(x.to(dtype))
+        assert half.dtype == torch.float32
+        torch.testing.assert_close(half, logits, rtol=0.05, atol=0.05)
+
+
 def test_nearest_class_mean_by_hand() -> None:
     sums = torch.tensor([[2.0, 0.0], [3.0, 4.0]])
     head = nearest_class_mean(sums, torch.tensor([2, 1]))

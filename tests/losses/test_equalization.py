@@ -48,7 +48,7 @@ def test_equalization_rare_is_strictly_below_the_share() -> None:
 
 @pytest.mark.parametrize("classes", [10, 100, 1000])
 def test_equalization_by_default_has_rare_classes_on_long_tailed_data(classes: int) -> None:
-    """0.003 of the images, the paper's threshold for 100 classes, scaled with their number."""
+    """0.003 of the images is the threshold for 100 classes, scaled with their number."""
     counts = ClassCounts(tuple(round(5000 * 0.01 ** (label / (classes - 1))) for label in range(classes)))
     is_rare = build_loss("seql", counts, generator(0)).get_buffer("is_rare")
     assert is_rare.tolist() == [count / counts.total < 0.3 / classes for count in counts]

@@ -35,8 +35,17 @@ def test_one_class_is_refused() -> None:
 
 
 def test_unknown_loss_lists_the_known_ones() -> None:
-    with pytest.raises(UnknownNameError, match=r"unknown loss 'ldma': expected one of .*; did you mean 'ldam'\?$"):
+    message = r"unknown loss 'ldma': expected one of .*; did you mean 'ldam'\?$"
+    with pytest.raises(UnknownNameError, match=message):
         build_loss("ldma", COUNTS)
+    with pytest.raises(UnknownNameError, match=message):
+        LOSSES["ldma"]
+
+
+def test_the_short_name_of_cross_entropy_is_good_everywhere_and_listed_nowhere() -> None:
+    assert LOSSES["ce"] is LOSSES["cross_entropy"]
+    assert isinstance(build_loss("ce", COUNTS), LOSSES["cross_entropy"])
+    assert "ce" not in list(LOSSES)
 
 
 @pytest.mark.parametrize(

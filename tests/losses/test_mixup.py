@@ -46,7 +46,7 @@ def test_proportions_follow_the_beta_distribution() -> None:
     [(3.0, 0.5, {(0, 1), (0, 2)}), (2.0, 0.8, {(0, 1), (0, 2), (1, 2)}), (5.0, 0.3, {(0, 2)})],
 )
 def test_remix_gives_the_label_to_the_rarer_class(kappa: float, tau: float, unequal: set[tuple[int, int]]) -> None:
-    counts = torch.tensor([60.0, 20.0, 9.0])
+    counts = ClassCounts((60, 20, 9))
     low = high = 0
     for seed in range(100):
         mixed = remix(IMAGES, TARGETS, generator(seed), counts, kappa=kappa, tau=tau)
@@ -96,8 +96,13 @@ def test_every_image_of_a_batch_counts_by_its_own_share() -> None:
     torch.testing.assert_close(mixed_loss(loss, logits, mixed, torch.tensor([2.0, 1.0])), expected)
 
 
+def test_remix_follows_the_device_of_the_images() -> None:
+    mixed = remix(IMAGES.to("meta"), TARGETS.to("meta"), generator(0), ClassCounts((60, 20, 9)))
+    assert mixed.share.device.type == "meta"
+
+
 def test_wrong_arguments() -> None:
-    counts = torch.tensor([2.0, 1.0, 1.0])
+    counts = ClassCounts((2, 1, 1))
     with pytest.raises(ConfigError, match="alpha of mixup must be positive and is 0"):
         mixup(IMAGES, TARGETS, generator(0), 0)
     with pytest.raises(DataError, match=r"floating-point images and got torch.uint8"):
@@ -121,13 +126,13 @@ SIZES = ClassCounts((30, 10, 9))
     ],
 )
 def test_a_configuration_is_what_it_names(settings: dict[str, Any], expected: dict[str, float]) -> None:
-    config, counts = MixConfig.model_validate(settings), SIZES.tensor()
+    config = MixConfig.model_validate(settings)
     for seed in range(12):
         made = mix(config, IMAGES, TARGETS, generator(seed), SIZES)
         wanted = (
             mixup(IMAGES, TARGETS, generator(seed), **expected)
             if config.name == "mixup"
-            else remix(IMAGES, TARGETS, generator(seed), counts, **expected)
+            else remix(IMAGES, TARGETS, generator(seed), SIZES, **expected)
         )
         assert made is not None
         for name in ("images", "first", "second", "share"):

@@ -1,3 +1,5 @@
+from collections.abc import Sequence
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -52,8 +54,8 @@ def test_the_sampler_that_comes_in_exists() -> None:
     assert sampler_at(ScheduleConfig(name="drs", start=0), "instance", 1.0) in SAMPLERS
 
 
-@pytest.mark.parametrize("weighting", ["inverse", (1.0, 3.0)])
-def test_weighting_can_be_chosen(weighting: str | tuple[float, ...]) -> None:
+@pytest.mark.parametrize("weighting", ["inverse", (1.0, 3.0), [1.0, 3.0]])
+def test_weighting_can_be_chosen(weighting: str | Sequence[float]) -> None:
     schedule = ScheduleConfig(name="drw", start=0.5)
     weights = weights_at(schedule, weighting, COUNTS, 0.5)
     assert weights is not None

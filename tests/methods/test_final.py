@@ -27,7 +27,9 @@ def measured(monkeypatch: pytest.MonkeyPatch) -> Any:
     fitting: Any = SimpleNamespace(
         run=SimpleNamespace(stage=lambda name, inputs, compute: compute(Detached())),
         fabric=SimpleNamespace(device="cpu"),
-        target=SimpleNamespace(test=None, normalization=None, flip=True, fingerprint="", classes=tuple("abcd")),
+        evaluate_on="test",
+        measured=None,
+        target=SimpleNamespace(normalization=None, flip=True, fingerprint="", classes=tuple("abcd")),
         split=SimpleNamespace(counts=COUNTS),
         train=TrainConfig(),
         groups=GroupConfig(),

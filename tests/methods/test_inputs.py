@@ -4,7 +4,7 @@ import functools
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
-from dataclasses import fields, replace
+from dataclasses import asdict, fields, replace
 from typing import Any
 
 import pytest
@@ -119,6 +119,7 @@ KEYS: dict[str, tuple[Any, ...]] = {
         EVERYTHING,
         {
             "data": ("{images}",),
+            "seed": (1,),
             "profile": ("step",),
             "imbalance_factor": (20,),
             "image_size": (10,),
@@ -202,7 +203,7 @@ def inputs_of(whole: MemoryRun, tmp_path_factory: pytest.TempPathFactory) -> Cal
     known["limits"] = Artifact(
         {"architecture": dict.fromkeys(edges, "skip_connect"), "costs": {"params": 1, "macs": 1, "latency_ms": 0.1}}
     )
-    known |= {"plan": Artifact(SearchPlan(1, 1, 2).values()), "plan-training": Artifact(TrainPlan(1).values())}
+    known |= {"plan": Artifact(asdict(SearchPlan(1, 1, 2))), "plan-training": Artifact(asdict(TrainPlan(1)))}
     known["plan-baseline"] = Artifact({"depth": 8})
 
     class DoneError(Exception):
@@ -230,7 +231,7 @@ def inputs_of(whole: MemoryRun, tmp_path_factory: pytest.TempPathFactory) -> Cal
             patch.setattr("tailornas.methods.supernet.transfer", lambda *_: None)
             patch.setitem(imb_nas.__globals__, "check_training", lambda *_: None)
             patch.setattr("tailornas.methods.fitting.latency", lambda *_: Latency(0.1, 0.0, 1))
-            pipeline.run(config, images / "run", console, command="")
+            pipeline.run(config, images.parent / "run", console, command="")
         torch.set_num_threads(threads)
         assert run.computed == []
         return run.inputs

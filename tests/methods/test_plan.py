@@ -2,7 +2,7 @@ import json
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 
 import pytest
 from hypothesis import assume, given, settings
@@ -295,9 +295,9 @@ def test_the_final_training_is_at_least_one_epoch(heads_seconds: float) -> None:
 
 def test_plans_are_json_values() -> None:
     for plan in (SearchPlan(1, 2, 3), SearchPlan(1, 2, 3, 4.0, 5.0, 6.0, 7.0)):
-        assert SearchPlan(**json.loads(json.dumps(plan.values()))) == plan
+        assert SearchPlan(**json.loads(json.dumps(asdict(plan)))) == plan
     for training in (TrainPlan(1), TrainPlan(1, 2.0, 3.0, 4.0, 5.0)):
-        assert TrainPlan(**json.loads(json.dumps(training.values()))) == training
+        assert TrainPlan(**json.loads(json.dumps(asdict(training)))) == training
 
 
 def test_measurements_take_little_of_the_limit() -> None:

@@ -1,11 +1,13 @@
 """Single stages on a tiny job: the source, the found network, the baseline, batches and probabilities."""
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
+from torch.nn import functional as F
 
 from support.methods import FABRIC, TINY, MemoryRun, context_of, resnet, winner_of, with_settings
 from tailornas.data import DataConfig, Dataset, ordered, prepare
@@ -37,17 +39,25 @@ def test_a_supernet_sees_the_classes_of_a_long_tailed_source_equally_often(targe
     assert drawn.max() - drawn.min() <= 1
 
 
-@pytest.mark.parametrize(("second", "scale"), [({"name": "none"}, 30.0), ({"name": "crt", "epochs": 1}, 1.0)])
-def test_probabilities_are_those_of_the_loss_that_the_head_was_fitted_by(
-    target: Dataset, second: dict[str, Any], scale: float
+@pytest.mark.parametrize(
+    ("loss", "second", "probabilities"),
+    [
+        ("ldam", {"name": "none"}, lambda logits: (30 * logits).softmax(1)),
+        ("ldam", {"name": "crt", "epochs": 1}, lambda logits: logits.softmax(1)),
+        ("class_balanced_focal", {"name": "ncm"}, lambda logits: logits.softmax(1)),
+        ("class_balanced_focal", {"name": "tau_norm"}, lambda logits: F.normalize(logits.sigmoid(), p=1.0)),
+    ],
+)
+def test_probabilities_are_those_of_the_loss_that_the_logits_were_fitted_by(
+    target: Dataset, loss: str, second: dict[str, Any], probabilities: Callable[[Tensor], Tensor]
 ) -> None:
-    """LDAM multiplies cosines by 30; the cross-entropy of a second stage takes logits as they are."""
-    context = context_of(target, MemoryRun(), **with_settings("train", second_stage=second))
+    """LDAM multiplies cosines by 30, class-balanced focal fits sigmoids; a second stage that fits has its own loss."""
+    context = context_of(target, MemoryRun(), **with_settings("train", loss=loss, second_stage=second))
     contender = final.retrain_head(context.fitting, resnet(context))
     metrics = final.evaluate(context.fitting, contender).values["train"]["metrics"]
     images = ordered(target.test, 256, target.normalization, FABRIC.device)
     logits, labels = predict(FABRIC, contender.network, images)
-    assert metrics["ece"] == pytest.approx(expected_calibration_error((scale * logits).softmax(1), labels))
+    assert metrics["ece"] == pytest.approx(expected_calibration_error(probabilities(logits), labels))
 
 
 def test_first_weights_of_the_found_network(target: Dataset, whole: MemoryRun) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tailornas.errors import ConfigError
-from tailornas.metrics import expected_calibration_error, reliability
+from tailornas.metrics import expected_calibration_error
 
 
 def binary(*confidences: float) -> torch.Tensor:
@@ -15,21 +15,14 @@ def binary(*confidences: float) -> torch.Tensor:
 
 
 def test_by_hand() -> None:
-    # Two bins: confidences 0.5 (closed above) in the first; 0.6, 0.8 and 1 in the second.
+    # Two bins: confidence 0.5 (closed above) in the first, none of 1 right; 0.6, 0.8 and 1 in the second, 2 of 3.
     probabilities = binary(0.5, 0.6, 0.8, 1.0)
     targets = torch.tensor([1, 0, 1, 0])
-    data = reliability(probabilities, targets, bins=2)
-    assert data.images.tolist() == [1, 3]
-    assert data.confidence.tolist() == [pytest.approx(0.5), pytest.approx(0.8)]
-    assert data.accuracy.tolist() == [0, pytest.approx(2 / 3)]
     expected = (1 * 0.5 + 3 * (0.8 - 2 / 3)) / 4
     assert expected_calibration_error(probabilities, targets, bins=2) == pytest.approx(expected)
 
 
 def test_fifteen_bins_and_empty_ones() -> None:
-    data = reliability(binary(0.9, 0.9), torch.tensor([0, 1]))
-    assert data.images.tolist() == [0] * 13 + [2, 0]
-    assert bool(data.confidence[0].isnan())
     assert expected_calibration_error(binary(0.9, 0.9), torch.tensor([0, 1])) == pytest.approx(0.4)
 
 
@@ -61,4 +54,4 @@ def test_agrees_with_a_loop_over_bins(cases: list[tuple[float, bool]], bins: int
 
 def test_no_bins() -> None:
     with pytest.raises(ConfigError, match="at least 1 bin of confidence, got 0"):
-        reliability(binary(0.9), torch.tensor([0]), bins=0)
+        expected_calibration_error(binary(0.9), torch.tensor([0]), bins=0)

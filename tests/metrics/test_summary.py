@@ -3,12 +3,15 @@ import json
 import pytest
 import torch
 
+from support.devices import Elsewhere
 from tailornas.errors import DataError
 from tailornas.metrics import (
     auroc,
     balanced_accuracy,
     confusion,
     expected_calibration_error,
+    mean_error,
+    recall_variances,
     report,
     tercile_groups,
 )
@@ -51,7 +54,8 @@ def test_values_by_hand() -> None:
     matrix = confusion(PROBABILITIES.argmax(1), TARGETS, 4)
     assert values["confusion"] == [[0, 0, 3], [0, 1, 1], [1, 1, 1], [1, 3, 1], [2, 2, 1]]
     assert values["accuracy"] == pytest.approx(5 / 7)
-    assert (values["balanced_accuracy"], values["balanced_se"]) == balanced_accuracy(matrix)
+    assert values["balanced_accuracy"] == balanced_accuracy(matrix)
+    assert values["balanced_se"] == mean_error(recall_variances(matrix))
     assert values["balanced_accuracy"] == pytest.approx(0.75)
     assert values["macro_f1"] == pytest.approx((6 / 7 + 2 / 4 + 1) / 3)
     assert values["worst_class"] == 0.5
@@ -71,6 +75,14 @@ def test_values_by_hand() -> None:
     assert (cat["low"], cat["high"]) == pytest.approx((0.3006, 0.9544), abs=5e-5)  # Wilson's, of 3 of 4 at 95%
     assert owl["high"] == 1
     assert yak == {"name": "yak", "train": 2, "n": 0, "recall": None, "low": None, "high": None}
+
+
+@pytest.mark.parametrize(("predicted", "true"), [(Elsewhere, torch.Tensor), (torch.Tensor, Elsewhere)])
+def test_predictions_and_targets_may_be_on_any_device(predicted: type[torch.Tensor], true: type[torch.Tensor]) -> None:
+    found = report(PROBABILITIES.as_subclass(predicted), TARGETS.as_subclass(true), COUNTS, CLASSES)
+    assert found.values() == report(PROBABILITIES, TARGETS, COUNTS, CLASSES).values()
+    ece = expected_calibration_error(PROBABILITIES.as_subclass(predicted), TARGETS.as_subclass(true))
+    assert ece == found.ece
 
 
 def test_a_group_without_images_is_absent() -> None:

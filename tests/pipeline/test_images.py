@@ -5,8 +5,8 @@ import pytest
 from PIL import Image
 
 from tailornas.data import DataConfig
-from tailornas.errors import DataError
-from tailornas.pipeline.images import READING, read_images
+from tailornas.errors import DataError, RunFolderError
+from tailornas.pipeline.images import READING, check_apart, read_images
 from tailornas.runs.console import PlainConsole
 
 
@@ -41,3 +41,24 @@ def test_a_broken_image_stops_it(pets: Path) -> None:
     with pytest.raises(DataError, match=r"69\.png"):
         read_images(DataConfig(data=str(pets)), 0, PlainConsole(READING, shown))
     assert "stopped" in shown.getvalue().splitlines()[-1]
+
+
+def test_a_run_has_its_folder_outside_the_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    photos = tmp_path / "photos"
+    (photos / "cat").mkdir(parents=True)
+    (tmp_path / "link").symlink_to(photos)
+    monkeypatch.chdir(photos)
+    with pytest.raises(RunFolderError) as caught:
+        check_apart(Path("runs/photos"), ".")
+    assert str(caught.value) == (
+        "the run folder runs/photos lies in the folder of the images, ., where it would count as a class: give one "
+        "outside, such as --out ../runs/photos"
+    )
+    for out in (photos, photos / "cat" / "run", tmp_path / "link" / "runs"):
+        with pytest.raises(RunFolderError, match="lies in the folder of the images"):
+            check_apart(out, None, "digits", str(tmp_path / "link"))
+    for out in (Path("../runs/photos"), photos / ".runs" / "photos", Path("cat/../../runs")):
+        check_apart(out, ".")
+    check_apart(Path("runs/photos"), "digits", None, "nowhere")
+    (photos / "train-0.parquet").touch()
+    check_apart(Path("runs/photos"), ".", "train-0.parquet")

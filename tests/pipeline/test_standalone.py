@@ -13,7 +13,7 @@ import torch
 from PIL import Image
 
 from support.processes import Commands, results_of, values
-from tailornas.config import RunConfig, StandaloneConfig, read_config
+from tailornas.config import RunConfig, SourceConfig, StandaloneConfig, read_config
 from tailornas.data import DataConfig, prepare
 from tailornas.errors import ConfigError, RunFolderError
 from tailornas.methods import Fitting
@@ -107,6 +107,7 @@ def test_names_that_are_no_text_and_what_was_passed_over(commands: Commands, tmp
     commands.run(tmp_path, "train", "--out=run", *options)
     assert re.search(r"^images +done in .* 17/17 images", (tmp_path / "stdout").read_text(), re.MULTILINE)
     note = "Files passed over, because their names are not those of images: 1 ending in .heic."
+    assert "left out because they cannot be read: " in (tmp_path / "stdout").read_text()
     page = (tmp_path / "run/report.html").read_text(encoding="utf-8")
     assert note in (tmp_path / "stdout").read_text()
     assert note in page
@@ -189,6 +190,22 @@ def test_weights_of_a_training_are_where_another_begins(whole: Path, commands: C
     }
 
 
+@pytest.mark.parametrize(("first", "second"), [("ldam", "ldam"), ("ce", "ldam"), ("ldam", "ce"), ("ce", "ce")])
+def test_a_trained_head_that_is_not_gone_on_from_is_told_of(tmp_path: Path, first: str, second: str) -> None:
+    console, path = make_console({}, quiet=True), tmp_path / "first/stages/train/result.safetensors"
+    tiny = ["backbone.name=resnet8", "data.imbalance_factor=50", "train.epochs=1"]
+    module.train(
+        read_config(StandaloneConfig, None, [*tiny, f"train.loss={first}"]), tmp_path / "first", console, command=""
+    )
+    again = read_config(StandaloneConfig, None, [*tiny, f"train.loss={second}", f"backbone.weights={path}"])
+    module.train(again, tmp_path / "again", console, command="")
+    page = (tmp_path / "again/report.html").read_text()
+    assert (f"The head in {path} is of another kind" in page) == (first == "ldam")
+    assert (f"The linear head in {path} is left out: another head is trained." in page) == (
+        (first, second) == ("ce", "ldam")
+    )
+
+
 def test_weights_go_on_from_pixels_of_the_statistics_that_they_were_fitted_to(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -233,6 +250,15 @@ def test_mistakes_that_images_cannot_change_are_told_before_they_are_read(
         module.train(config, tmp_path / "other", console, command="")
     with pytest.raises(RunFolderError, match=r"other is not a run folder: .* found 'mine\.txt'"):
         search.run(RunConfig(), tmp_path / "other", console, command="")
+    (tmp_path / "photos" / ".hidden").mkdir(parents=True)
+    inside, photos = tmp_path / "photos" / "runs" / "photos", DataConfig(data=str(tmp_path / "photos"))
+    message = r"lies in the folder of the images, .*photos, .* give one outside, such as --out .*/runs/photos$"
+    with pytest.raises(RunFolderError, match=message):
+        module.train(StandaloneConfig(data=photos), inside, console, command="")
+    with pytest.raises(RunFolderError, match=message):
+        search.run(RunConfig(data=photos), inside, console, command="")
+    with pytest.raises(RunFolderError, match=message):
+        search.run(RunConfig(source=SourceConfig(data=photos.data)), inside, console, command="")
     with pytest.raises(ConfigError, match=r"cannot read the space 'nowhere\.py:Net'"):
         search.run(RunConfig(space=space_config("nowhere.py:Net", {})), tmp_path / "run", console, command="")
     assert not (tmp_path / "run").exists()
@@ -262,7 +288,7 @@ def test_an_own_space_that_is_not_the_one_that_was_searched(tmp_path: Path) -> N
     assert module._found(backbone, None) == (BackboneConfig(name=f"{file}:Mine:{ARCHITECTURE}"), space)
     file.write_text("class Mine: 'another'\n")
     with pytest.raises(ConfigError, match=r"mine\.py:Mine has changed since the search in .*: expected the file that"):
-        module._found(backbone, None)
+        module.train(StandaloneConfig(backbone=backbone), tmp_path / "run", make_console({}, quiet=True), command="")
 
 
 def test_a_search_of_an_earlier_version_did_not_keep_its_space(tmp_path: Path) -> None:
@@ -272,7 +298,12 @@ def test_a_search_of_an_earlier_version_did_not_keep_its_space(tmp_path: Path) -
     del result["values"]["space"]
     file.write_text(json.dumps(result))
     with pytest.raises(ConfigError, match="is of an earlier version, which did not keep the space: name what was fo"):
-        module._found(BackboneConfig(name=str(folder)), None)
+        module.train(
+            StandaloneConfig(backbone=BackboneConfig(name=str(folder))),
+            tmp_path / "run",
+            make_console({}, quiet=True),
+            command="",
+        )
 
 
 def test_the_folder_of_a_search_is_a_backbone(commands: Commands, tmp_path: Path) -> None:

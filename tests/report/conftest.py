@@ -44,13 +44,16 @@ def make_metrics(names: list[str], train: list[int], n: int, skill: float, seed:
         per_class.append({"name": name, "train": train[true], "n": n, "recall": right / n, "low": low, "high": high})
     recalls = [c["recall"] or 0.0 for c in per_class]
     groups: dict[str, Group] = {}
+    sizes: dict[str, int] = {}
     for group, least, most in (("many", 101, 10**9), ("medium", 20, 100), ("few", 0, 19)):
         members = [recall for recall, count in zip(recalls, train, strict=True) if least <= count <= most]
         if members:
             se = sqrt(sum(recall * (1 - recall) / n for recall in members)) / len(members)
+            sizes[group] = len(members)
             groups[group] = {"recall": sum(members) / len(members), "classes": len(members), "se": se}
     balanced = sum(recalls) / classes
     return {
+        "split": "test",
         "accuracy": balanced,
         "balanced_accuracy": balanced,
         "balanced_se": sqrt(sum(r * (1 - r) / n for r in recalls)) / classes,
@@ -61,6 +64,7 @@ def make_metrics(names: list[str], train: list[int], n: int, skill: float, seed:
         "ece": 0.083,
         "auroc": 0.94,
         "groups": groups,
+        "group_sizes": sizes,
         "per_class": per_class,
         "confusion": [[*pair, images] for pair, images in confusion.items()],
         "unscored": [],
@@ -140,6 +144,8 @@ def make_report(
         "test_counts": [100] * classes,
         "unscored": [],
         "skipped": ["cat/broken.jpg: not an image"],
+        "mean": [0.4914, 0.4822, 0.4465],
+        "std": [0.247, 0.2435, 0.2616],
     }
     found: Network = {
         "name": "found",
@@ -152,6 +158,8 @@ def make_report(
         "seconds": 192.4,
         "init": "random",
         "loss": "ldam",
+        "weights": "stages/train/result.safetensors",
+        "probabilities": "the softmax of 30 times the outputs",
         "metrics": make_metrics(names, train, 100 if classes < 1000 else 50, 0.86, seed=2),
         "difference_se": {"balanced_accuracy": 0.014, "groups": {"many": 0.017, "medium": 0.024, "few": 0.03}},
     }
@@ -163,6 +171,7 @@ def make_report(
         "macs": 40_813_184,
         "latency_ms": {"median": 9.87, "spread": 0.4, "repeats": 30},
         "seconds": 341.0,
+        "weights": "stages/baseline/result.safetensors",
         "metrics": make_metrics(names, train, 100 if classes < 1000 else 50, 0.8, seed=3),
         "difference_se": None,
     }

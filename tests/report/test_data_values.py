@@ -1,11 +1,12 @@
 import json
+import re
 import shutil
 from pathlib import Path
 
 import pytest
 from PIL import Image
 
-from tailornas.data import DataConfig, inspect, read
+from tailornas.data import DataConfig, inspect, prepare, read
 from tailornas.losses import LOSSES, SCHEDULES
 from tailornas.report.data_values import DataValues, data_values
 
@@ -144,6 +145,14 @@ def test_an_empty_class_has_no_imbalance_factor_and_no_advice(tmp_path: Path) ->
     assert values["per_class"][1]["bad"] == 1
 
 
+def test_of_no_image_a_run_sees_nothing(tmp_path: Path) -> None:
+    root = lay(tmp_path / "pets", {"cat": 1, "dog": 1})
+    for name in ("cat", "dog"):
+        (root / name / "000.png").write_text("no image")
+    values = tell(root)
+    assert (values["sizes"], values["seen"]) == (None, None)
+
+
 def test_advice_follows_the_class_sizes(tmp_path: Path) -> None:
     balanced = tell(lay(tmp_path / "balanced", {"cat": 30, "dog": 20}))
     assert balanced["advice"] == ["The classes are nearly equal in size: plain cross-entropy and accuracy are enough."]
@@ -156,9 +165,63 @@ def test_advice_follows_the_class_sizes(tmp_path: Path) -> None:
     ]
 
 
-def test_advice_names_what_there_is() -> None:
-    assert {"ldam", "balanced_softmax"} <= set(LOSSES)
-    assert "drw" in SCHEDULES
+def test_advice_names_what_there_is(tmp_path: Path) -> None:
+    sentence = tell(lay(tmp_path, {"cat": 60, "dog": 20}))["advice"][0]
+    named = re.search(r"class sizes, such as (\w+) with (\w+) or (\w+)\.$", sentence)
+    assert named is not None
+    assert {named[1], named[3]} <= set(LOSSES)
+    assert named[2] in SCHEDULES
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "seen"),
+    [
+        (40, 40, {"size": 32, "kept": 1.0, "text": "32 x 32 pixels (--image-size for another size)"}),
+        (
+            30,
+            40,
+            {
+                "size": 32,
+                "kept": 0.75,
+                "text": "32 x 32 pixels, the centre: 75% of the median image (--image-size for another size)",
+            },
+        ),
+        (
+            900,
+            60,
+            {
+                "size": 64,
+                "kept": pytest.approx(1 / 15),
+                "text": "64 x 64 pixels, the centre: 7% of the median image (--image-size for another size)",
+            },
+        ),
+    ],
+)
+def test_what_a_run_sees_of_an_image(tmp_path: Path, width: int, height: int, seen: dict[str, object]) -> None:
+    for name in ("cat", "dog"):
+        (tmp_path / name).mkdir()
+        for number in range(6):
+            Image.new("RGB", (width, height), (number, len(name), ord(name[0]))).save(tmp_path / name / f"{number}.png")
+    Image.new("RGB", (4000, 20)).save(tmp_path / "cat" / "odd.png")  # one is not the median
+    values = tell(tmp_path)
+    assert values["seen"] == seen
+    assert values["seen"] is not None
+    assert values["seen"]["size"] == prepare(DataConfig(data=str(tmp_path)), 0).image_size
+    warning = (
+        "The centred square, which is all that a run sees of an image, is 7% of the median image: cut the images or "
+        "pad them to squares, where what matters may lie outside of it."
+    )
+    assert values["warnings"] == ([warning] if width == 900 else [])
+
+
+def test_what_lies_oddly_is_told(tmp_path: Path) -> None:
+    root = lay(tmp_path / "pets", {"cat": 9, "Cat": 9})
+    shutil.copy(root / "cat" / "000.png", root / "loose.png")
+    assert tell(root)["warnings"][-2:] == [
+        f"1 image lies in no class folder, so it is not used: {root / 'loose.png'}.",
+        "Names of classes look alike ('Cat' and 'cat'): each is a class of its own, so put their images together "
+        "where they are one.",
+    ]
 
 
 @pytest.mark.parametrize("profile", ["exp", "step"])

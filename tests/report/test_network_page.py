@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 
 from tailornas.config import StandaloneConfig, read_config
-from tailornas.pipeline import TRAIN_STAGES, train
+from tailornas.data import prepare
+from tailornas.pipeline import train, train_stages
 from tailornas.report import Network, NetworkReport, render_network
 from tailornas.report.network_page import network_sections
 from tailornas.runs import make_console, read_json
@@ -41,7 +42,7 @@ def test_the_page_says_how_good_the_network_is_and_how_it_was_made(network_repor
         "To repeat it tailornas train --data cifar10 --second-stage crt",
         'name = "resnet32"',
         "1 file left out, because unreadable cat/broken.jpg: not an image",
-        "1 note on this run is at the end of the page.",
+        "1 note on this run is further down.",
         "Notes The training of the ResNet-32 ended early.",
     ):
         assert words in text
@@ -109,7 +110,9 @@ def test_reading_aids_follow_what_is_drawn(network_reports: MakeReport, classes:
 def test_a_training_leaves_the_page_in_its_folder(tmp_path: Path) -> None:
     settings = ["backbone.name=resnet8", "train.epochs=1", "train.loss=ce", "train.second_stage.name=crt"]
     config = read_config(StandaloneConfig, None, [*settings, "train.second_stage.epochs=2"])
-    trained = train(config, tmp_path / "run", make_console(TRAIN_STAGES, quiet=True), command="tailornas <train>")
+    trained = train(
+        config, tmp_path / "run", make_console(train_stages(config), quiet=True), command="tailornas <train>"
+    )
     assert trained.report == tmp_path / "run" / "report.html"
     page = trained.report.read_text(encoding="utf-8")
     text = text_of(page)
@@ -128,3 +131,37 @@ def test_a_training_leaves_the_page_in_its_folder(tmp_path: Path) -> None:
     assert re.search(r"train [0-9.]+ s train-head [0-9.]+ s latency [0-9.]+ s evaluate [0-9.]+ s", text)
     assert "To repeat it tailornas <train>" in text
     assert page.count('aria-label="Training loss by epoch') == 2
+
+
+def test_a_training_to_choose_by_never_speaks_of_a_test_figure(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    settings = ["backbone.name=resnet8", "train.epochs=1", "train.loss=ce", "data.selection_fraction=0.3"]
+    config = read_config(StandaloneConfig, None, [*settings, "evaluate_on=selection", "data.imbalance_factor=50"])
+    console = make_console(train_stages(config), quiet=False)
+    trained = train(config, tmp_path / "run", console, command="tailornas train")
+    told = f"{trained.result.sentence} {trained.summary} {capsys.readouterr().out}"
+    data = prepare(config.data, config.seed)
+    assert f"digits: {len(data.train)} training and {len(data.selection)} selection images of" in told
+    page = trained.report.read_text(encoding="utf-8")
+    hidden = re.sub(r"<script>.*?</script>|<style>.*?</style>|<pre>.*?</pre>", "", page, flags=re.S)
+    for text in (told, hidden):
+        said = re.sub(r"no test\s+image was looked at", "", text)
+        assert re.search(r"balanced\saccuracy on the selection\ssplit", said)
+        assert not re.findall(r".{0,40}\btest.{0,40}", said, flags=re.I)
+    assert hidden.count("selection split") >= 3  # sentence, confusions and recalls beside notes
+    assert "Selection images</th>" in hidden
+    assert "train what you choose once more, without --evaluate-on, and use that" in hidden
+
+
+def test_the_page_ends_with_how_the_network_is_used_and_explains_its_words(network_reports: MakeReport) -> None:
+    report = network_reports(["a", "b", "c"])
+    text = text_of(render_network(report))
+    assert "To use it Weights stages/train/result.safetensors in the run folder" in text
+    assert "less 0.4914, 0.4822, 0.4465, divided by" in text
+    assert "Probabilities the softmax of 30 times the outputs" in text
+    assert text.endswith("order of the outputs a b c The figures need JavaScript; nothing is loaded from anywhere.")
+    explained = text.partition("What the words mean")[2].partition("The classes Images")[0]
+    for term in ("MACs multiply-", "balanced accuracy mean", "few-shot", "ldam loss", "drw deferred", "crt afterwards"):
+        assert term in explained
+    assert "supernet" not in text

@@ -110,7 +110,7 @@ def test_confusions_are_listed_where_the_figure_does_not_write_them(reports: Mak
 def test_what_scrolls_can_be_scrolled_by_keyboard(reports: MakeReport) -> None:
     page = without_plotly(render(reports(classes=13)))
     boxes = re.findall(r'<[^>]*class="scroll tall"[^>]*>', page)
-    assert len(boxes) == 3  # recalls, confusions, files left out
+    assert len(boxes) == 4  # recalls, confusions, files left out, classes in order
     assert all(re.search(r'^<div .* tabindex="0" role="region" aria-label="[A-Z][^"]+">$', box) for box in boxes)
 
 
@@ -173,10 +173,25 @@ def test_planned_and_real_times_stand_side_by_side() -> None:
 def test_an_imbalance_of_thousands_is_written_out(reports: MakeReport) -> None:
     report = reports(["a", "b"])
     report.data["imbalance_factor"] = 12345.6
-    assert "imbalance factor 12,346<" in without_plotly(render(report))
+    assert "imbalance factor 12,346:" in without_plotly(render(report))
 
 
 def test_limits_are_put_in_words() -> None:
     assert limits_text({"macs": None, "params": None, "latency_ms": None}) == "none"
     text = limits_text({"macs": 24_000_000, "params": 300_000, "latency_ms": 5.0})
     assert text.replace("\N{NO-BREAK SPACE}", " ") == "24 M MACs, 0.3 M parameters, 5.00 ms latency"
+
+
+def test_the_page_says_how_both_networks_are_used_and_explains_its_words(reports: MakeReport) -> None:
+    report = reports(["a", "b", "c"])
+    metrics = report.baseline["metrics"]
+    metrics["balanced_accuracy"] = report.found["metrics"]["balanced_accuracy"]
+    page = without_plotly(render(report))
+    use = page.partition('<section id="use">')[2]
+    assert "take the one that is cheaper for you: by arithmetic the found network, with " in use
+    assert re.findall(r"<dt>Weights of the (\w+)</dt><dd><code>(.+?)</code>", use) == [
+        ("found", "stages/train/result.safetensors"),
+        ("resnet20", "stages/baseline/result.safetensors"),
+    ]
+    terms = re.findall(r"<dt>(.+?)</dt>", page.partition("What the words mean")[2].partition("</dl>")[0])
+    assert {"MACs", "supernet", "Pareto front", "harmonic mean", "AUROC", "ECE", "ldam"} <= set(terms)

@@ -1,9 +1,10 @@
+import re
 from collections.abc import Callable
 from typing import cast
 
 import pytest
 
-from tailornas.report import Network, Report
+from tailornas.report import Group, Network, Report
 from tailornas.report.summary import Row, result, summarize, summarize_one, verdict
 
 MakeReport = Callable[..., Report]
@@ -106,6 +107,7 @@ def test_no_rate_is_called_better_within_the_noise_or_without_an_error(reports: 
         network = scoring(reports(["a", "b", "c"], factor=4).found, balanced, error, paired=0.011)
         metrics = network["metrics"]
         metrics["groups"] = {"many": {"recall": balanced, "classes": 3, "se": error}}
+        metrics["group_sizes"] = {"many": 3}
         metrics["accuracy"] = metrics["worst_class"] = metrics["macro_f1"] = others
         metrics["harmonic_mean"] = metrics["geometric_mean"] = metrics["auroc"] = metrics["ece"] = others
         return network
@@ -124,6 +126,7 @@ def test_a_group_has_its_error_and_the_one_of_its_difference(reports: MakeReport
     baseline = scoring(found, 0.7, 0.01)
     found["metrics"]["groups"] = {"many": {"recall": 0.6, "classes": 3, "se": 0.03}}
     baseline["metrics"]["groups"] = {"many": {"recall": 0.65, "classes": 3, "se": 0.04}}
+    found["metrics"]["group_sizes"] = {"many": 3}
     row = rows_of(found, baseline)["Many-shot (3 classes)"]
     assert [plain(text) for text in (row.found, row.baseline, row.difference)] == [
         "60.0% ± 3.0",
@@ -192,3 +195,50 @@ def test_one_network_has_the_rows_of_the_comparison(reports: MakeReport) -> None
     assert summarize_one(report.found) == {
         part: [(row.label, row.found) for row in rows] for part, rows in compared.items()
     }
+
+
+def with_classes_unscored(network: Network) -> Network:
+    """The network of three classes without test images of the last two, both few-shot."""
+    metrics = network["metrics"]
+    names = [entry["name"] for entry in metrics["per_class"][1:]]
+    for entry in metrics["per_class"][1:]:
+        entry["n"], entry["recall"], entry["low"], entry["high"] = 0, None, None, None
+    groups: dict[str, Group] = {"many": {"recall": 1.0, "classes": 1, "se": 0.0}}
+    return {
+        **network,
+        "metrics": {**metrics, "unscored": names, "groups": groups, "group_sizes": {"many": 1, "few": 2}},
+    }
+
+
+def test_classes_without_test_images_are_told_wherever_a_figure_leaves_them_out(reports: MakeReport) -> None:
+    report = reports(["a", "b", "c"])
+    found, baseline = with_classes_unscored(report.found), with_classes_unscored(report.baseline)
+    left_out = "over 1 of 3 classes (the other 2 have no test image)"
+    assert verdict(found, baseline).evidence.startswith(f"on the test split, {left_out}, the found network has ")
+    assert result(found).evidence.startswith(f"{left_out}; its top-1 accuracy is ")
+    rows = rows_of(found, baseline)
+    assert rows["Classes with test images"] == Row("Classes with test images", "1 of 3", "1 of 3")
+    dash = "\N{EN DASH}"
+    assert rows["Few-shot (0 of 2 classes)"] == Row("Few-shot (0 of 2 classes)", dash, dash)
+    assert rows["Many-shot (1 class)"].found.startswith("100.0%")
+    found["metrics"]["unscored"] = ["c"]
+    assert "over 2 of 3 classes (the other one has no test image); its" in result(found).sentence
+    found["metrics"]["groups"]["few"] = baseline["metrics"]["groups"]["few"] = {"recall": 0.5, "classes": 1, "se": 0.1}
+    assert "Few-shot (1 of 2 classes)" in rows_of(found, baseline)
+
+
+def test_nothing_is_said_of_classes_where_all_have_test_images(reports: MakeReport) -> None:
+    report = reports(["a", "b", "c"])
+    told = verdict(report.found, report.baseline).sentence + result(report.found).sentence
+    assert not re.search(r"no test image|of 3 classes", told)
+    assert not [label for label in rows_of(report.found, report.baseline) if re.search("Classes with| of ", label)]
+
+
+def test_figures_of_the_selection_split_are_not_called_those_of_the_test_split(reports: MakeReport) -> None:
+    network = with_classes_unscored(reports(["a", "b", "c"]).found)
+    network["metrics"]["split"] = "selection"
+    told = result(network).sentence
+    assert "balanced accuracy on the selection split: over 1 of 3 classes (the other 2 have no selection image)" in told
+    parts = summarize_one(network)
+    assert list(parts) == ["Cost", "Training", "Selection split"]
+    assert not re.search(r"\btest", f"{told}{parts}", flags=re.I)

@@ -19,7 +19,7 @@ import torch
 from torch import Tensor, nn
 
 from tailornas.errors import TailorNASError
-from tailornas.runs import QuietConsole, RunFolder
+from tailornas.runs import PlainConsole, RunFolder
 from tailornas.seeding import generator
 from tailornas.stages import Artifact, Stage
 
@@ -109,7 +109,7 @@ def child(command: dict[str, Any]) -> int:
     if "file_bytes" in command:
         resource.setrlimit(resource.RLIMIT_FSIZE, (command["file_bytes"], command["file_bytes"]))
     try:
-        with RunFolder.open(folder, "seed = 0\n", QuietConsole(sys.stderr)) as run:
+        with RunFolder.open(folder, "seed = 0\n", PlainConsole({}, sys.stderr, quiet=True)) as run:
             if command.get("hold"):
                 if worker := os.fork():
                     run.write("worker", str(worker))

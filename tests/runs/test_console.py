@@ -6,7 +6,7 @@ from io import StringIO
 import pytest
 import rich.console
 
-from tailornas.runs.console import Console, PlainConsole, QuietConsole, TerminalConsole, make_console
+from tailornas.runs.console import Console, PlainConsole, TerminalConsole, make_console
 
 TITLES = {"pretrain": "supernet on the balanced source", "adapt": "head on the target"}
 COLUMNS = ["network", "balanced accuracy", "parameters"]
@@ -98,7 +98,7 @@ def test_plain_tables_align_numbers_to_the_right_and_say_markup_as_it_is() -> No
 
 def test_quiet_prints_the_summary_alone() -> None:
     out, clock = StringIO(), Clock()
-    console = QuietConsole(out)
+    console = PlainConsole({}, out, quiet=True)
     console.stage_skipped("pretrain")
     work(console, clock)
     console.stage_stopped("adapt")
@@ -196,7 +196,7 @@ def test_terminal_tables_align_numbers_to_the_right() -> None:
         (StringIO(), "xterm", False, PlainConsole),
         (Terminal(), "xterm", False, TerminalConsole),
         (Terminal(), "dumb", False, PlainConsole),
-        (Terminal(), "xterm", True, QuietConsole),
+        (Terminal(), "xterm", True, PlainConsole),
     ],
 )
 def test_the_console_suits_standard_output(
@@ -209,7 +209,7 @@ def test_the_console_suits_standard_output(
     assert type(make_console(TITLES, quiet=quiet)) is kind
 
 
-@pytest.mark.parametrize("make", [plain, terminal, lambda out: QuietConsole(out)])
+@pytest.mark.parametrize("make", [plain, terminal, lambda out: PlainConsole({}, out, quiet=True)])
 def test_names_cannot_command_the_terminal(make: Callable[[StringIO], Console]) -> None:
     """A class may be called anything: an escape sequence in its name would clear the screen, or type on it."""
     out = StringIO()

@@ -15,7 +15,7 @@ import torch
 from tailornas.errors import ConfigError, DiskError, RunFolderError
 from tailornas.runs import PlainConsole, RunFolder
 from tailornas.runs.fingerprint import fingerprint
-from tailornas.stages import Artifact, Run, Stage
+from tailornas.stages import Artifact, Stage
 
 
 def open_run(path: Path, config: str = "seed = 0\n", out: StringIO | None = None) -> RunFolder:
@@ -35,12 +35,6 @@ def test_time_counts_from_when_the_caller_says(tmp_path: Path) -> None:
         assert run.elapsed >= 50
     with open_run(tmp_path) as run:
         assert 50 <= run.elapsed < 100
-
-
-def test_a_run_folder_is_a_run(tmp_path: Path) -> None:
-    with open_run(tmp_path / "deep/run") as folder:
-        run: Run = folder
-        assert run.elapsed >= 0
 
 
 def test_a_new_folder_has_configuration_and_environment(tmp_path: Path) -> None:
@@ -236,6 +230,71 @@ def test_the_user_is_told_where_stages_were_computed_otherwise(tmp_path: Path, m
         run.stage("train", {}, never)
         run.stage("evaluate", {}, never)
         assert run.notes == told
+
+
+def made_by(monkeypatch: pytest.MonkeyPatch, commit: str | None) -> None:
+    """The code is of this commit from now on."""
+    monkeypatch.setattr("tailornas.runs.folder.environment", lambda: {"commit": commit, "processor": "P"})
+    monkeypatch.setattr("tailornas.runs.provenance.commit", lambda file: commit)
+
+
+def test_the_user_is_told_that_results_of_other_code_are_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def start(commit: str | None) -> str:
+        made_by(monkeypatch, commit)
+        out = StringIO()
+        with open_run(tmp_path, out=out) as run:
+            run.stage("pretrain", {}, gives({}))
+            run.stage("train", {}, gives({}))
+            assert run.notes == []
+        return "\n".join(line for line in out.getvalue().splitlines() if "commit" in line)
+
+    first, second = "a" * 40, "b" * 40
+    assert start(first) == start(first) == ""
+    sentence = (
+        "'pretrain' is kept from commit aaaaaaaaaa; this is commit bbbbbbbbbb: what changed in the code is not "
+        "computed again, for that give another --out."
+    )
+    assert start(second) == sentence
+    assert start(f"{first}-dirty") == sentence.replace("bbbbbbbbbb", "aaaaaaaaaa with uncommitted changes")
+    assert start(None) == ""  # an installed package has no commit
+
+
+def test_results_of_uncommitted_code_are_never_sure_to_hold(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made_by(monkeypatch, "a-dirty")
+    for told in (False, True):
+        out = StringIO()
+        with open_run(tmp_path, out=out) as run:
+            run.stage("train", {}, gives({}))
+        uncommitted = "commit a with uncommitted changes"
+        assert (f"'train' is kept from {uncommitted}; this is {uncommitted}: " in out.getvalue()) == told
+
+
+def test_a_checkpoint_of_other_code_is_told_for_good(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def half(stage: Stage) -> Artifact:
+        assert stage.restore() is not None
+        stage.save({"epoch": 2})
+        raise KeyboardInterrupt
+
+    def begin(stage: Stage) -> Artifact:
+        stage.save({"epoch": 1})
+        raise KeyboardInterrupt
+
+    for commit, compute in (("a-dirty", begin), ("a-dirty", half), ("b", half)):
+        made_by(monkeypatch, commit)
+        out = StringIO()
+        with pytest.raises(KeyboardInterrupt), open_run(tmp_path, out=out) as run:
+            run.stage("train", {}, compute)
+        assert ("goes on from a checkpoint of commit a with" in out.getvalue()) == (compute is half)
+        assert len(run.notes) == (commit == "b")
+    made_by(monkeypatch, "b")
+    with open_run(tmp_path) as run:
+        run.stage("train", {}, gives({}))
+    with open_run(tmp_path) as later:
+        later.stage("train", {}, never)
+    assert later.notes == run.notes
+    assert len(run.notes) == 1
+    sentence = "'train' goes on from a checkpoint of commit a with uncommitted changes; this is commit b: what changed"
+    assert run.notes[0].startswith(sentence)
 
 
 def test_a_result_of_an_early_version_is_read(tmp_path: Path) -> None:

@@ -16,7 +16,7 @@ import pytest
 
 from support.processes import Deadline, Server, served
 from tailornas.errors import RunFolderError
-from tailornas.runs import QuietConsole, RunFolder
+from tailornas.runs import PlainConsole, RunFolder
 
 BIG = {"epochs": 12, "candidates": 30, "size": 256}
 """Checkpoints of a quarter of a megabyte and more, so that most kills hit a write."""
@@ -170,12 +170,12 @@ def test_a_second_process_is_refused_until_the_first_is_killed(method: Method, t
     worker = int((folder / "worker").read_text())
     try:
         with pytest.raises(RunFolderError, match=rf"^{folder} is in use by process {holder}: wait until it ends"):
-            RunFolder.open(folder, "", QuietConsole(sys.stdout))
+            RunFolder.open(folder, "", PlainConsole({}, sys.stdout, quiet=True))
         os.kill(holder, signal.SIGKILL)
         assert method.ask(wait=holder) == -signal.SIGKILL
         # A worker that the killed process has forked is still there, and does not keep the folder.
         os.kill(worker, 0)
-        with RunFolder.open(folder, "", QuietConsole(sys.stdout)):
+        with RunFolder.open(folder, "", PlainConsole({}, sys.stdout, quiet=True)):
             pass
     finally:
         os.kill(worker, signal.SIGKILL)

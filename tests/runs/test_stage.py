@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from tailornas.errors import RunFolderError
-from tailornas.runs.console import QuietConsole
+from tailornas.runs.console import PlainConsole
 from tailornas.runs.record import RunRecord
 from tailornas.runs.stage import RunStage
 
@@ -31,7 +31,7 @@ def start(tmp_path: Path, clock: SimpleNamespace) -> Start:
 
     def start(fingerprint: str = "f", until: float | None = None) -> RunStage:
         record = RunRecord.open(tmp_path, clock.seconds)
-        return RunStage(tmp_path / "train", fingerprint, {}, record, QuietConsole(StringIO()), until)
+        return RunStage(tmp_path / "train", fingerprint, {}, record, PlainConsole({}, StringIO(), quiet=True), until)
 
     return start
 

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 
 from tailornas.errors import ArchitectureError, CheckpointError, ConfigError, TailorNASError, UnknownNameError
+from tailornas.heads import LWSHead, build_head, linear_head
 from tailornas.spaces import (
     Backbone,
     BackboneConfig,
@@ -205,13 +206,27 @@ def test_with_other_classes_the_head_stays_new(tmp_path: Path, classes: int) -> 
         assert torch.equal(network.state_dict()[name], head.state_dict()[name])
 
 
-def test_a_head_of_another_kind_stays_new(tmp_path: Path) -> None:
-    trained = built("resnet20", seed=1).state_dict()
-    del trained["head.bias"]
-    network = built("resnet20", weights=str(written(tmp_path / "weights.pt", trained)))
-    fresh = built("resnet20").state_dict()
-    assert torch.equal(network.state_dict()["head.weight"], fresh["head.weight"])
-    assert torch.equal(network.state_dict()["head.bias"], fresh["head.bias"])
+@pytest.mark.parametrize("kind", ["cosine", "etf", "lws"])
+def test_a_head_of_another_kind_for_as_many_classes_is_told_of(tmp_path: Path, kind: str) -> None:
+    """The network has a random head: a user who takes it for the trained one would measure chance."""
+    trained = built("resnet20", seed=1)
+    linear = linear_head(64, 10, seeded())
+    trained.head = LWSHead(linear) if kind == "lws" else build_head(kind, 64, 10, seeded())
+    path = written(tmp_path / "weights.pt", trained.state_dict())
+    sentence = f"The head in {path} is of another kind than the network's, which is a new one."
+    with pytest.warns(UserWarning, match=re.escape(sentence) + r" tailornas\.load_classifier rebuilds") as caught:
+        network = built("resnet20", weights=str(path))
+    assert caught[0].filename == __file__
+    told: list[str] = []
+    config = BackboneConfig(name="resnet20", weights=str(path))
+    build_backbone(config, None, 8, 10, seeded(), tell=told.append)
+    assert told == [sentence]
+    build_backbone(config, None, 8, 7, seeded())  # for other classes any head is a new one
+    fresh, found = built("resnet20").state_dict(), network.state_dict()
+    assert not network.head_trained
+    assert all(
+        torch.equal(found[name], (fresh if name.startswith("head.") else trained.state_dict())[name]) for name in found
+    )
 
 
 def without(tensors: dict[str, Tensor]) -> None:

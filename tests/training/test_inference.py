@@ -4,16 +4,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from tailornas.data import DataConfig, Dataset, ordered, prepare
+from tailornas.data import Dataset, ordered
 from tailornas.training import DeviceConfig, batch_statistics, make_fabric, predict, recalibrate
 
 FP32 = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
 BF16 = make_fabric(DeviceConfig(accelerator="cpu", precision="bf16"))
-
-
-@pytest.fixture(scope="module")
-def digits() -> Dataset:
-    return prepare(DataConfig(data="digits", profile="as-is"), seed=0)
 
 
 def batches(digits: Dataset, images: int = 100, size: int = 32) -> Iterator[tuple[Tensor, Tensor]]:

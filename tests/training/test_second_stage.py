@@ -276,7 +276,7 @@ def test_an_interrupted_second_stage_ends_with_the_same_bits(digits: Dataset) ->
 
 
 def test_a_new_head_of_which_nothing_is_trained() -> None:
-    with pytest.raises(ConfigError, match="second stage 'crt' trains a new head, and nothing of the head 'etf'"):
+    with pytest.raises(ConfigError, match="trains a new head, and of the head 'etf' only a batch norm"):
         SecondStageConfig(name="crt", head="etf")
     with pytest.raises(ConfigError, match="second stage 'lws' does not use 'head' and got 'linear'"):
         SecondStageConfig(name="lws", head="linear")

@@ -24,7 +24,7 @@ from tailornas.losses import (
 )
 from tailornas.metrics import class_recalls, confusion
 from tailornas.seeding import generator
-from tailornas.spaces import DARTSNetwork, cifar_resnet
+from tailornas.spaces import Backbone, DARTSNetwork, cifar_resnet
 from tailornas.spaces.darts_network import darts_network
 from tailornas.spaces.genotypes import GENOTYPES
 from tailornas.stages import Detached, Stage
@@ -54,15 +54,30 @@ def batches(digits: Dataset) -> Batches:
     return Batches(digits.train, 64, digits.normalization, augment, SAMPLERS["instance"], 0, "train", FABRIC.device)
 
 
-def small_network(head: str = "linear") -> nn.Module:
+class Small(Backbone):
+    """A network that keeps the images it is shown in training."""
+
+    def __init__(self, head: str) -> None:
+        super().__init__(108, 10)
+        self.body = nn.Sequential(nn.Conv2d(3, 12, 3, stride=2), nn.BatchNorm2d(12), nn.ReLU(), nn.Flatten())
+        self.head = build_head(head, 108, 10, generator(0, "head"))
+        self.seen: list[Tensor] = []
+
+    def features(self, x: Tensor) -> Tensor:
+        if self.training:
+            self.seen.append(x.detach().clone())
+        output: Tensor = self.body(x)
+        return output
+
+
+def small_network(head: str = "linear") -> Small:
     with torch.random.fork_rng():
         torch.manual_seed(0)
-        body = (nn.Conv2d(3, 12, 3, stride=2), nn.BatchNorm2d(12), nn.ReLU(), nn.Flatten())
-    return nn.Sequential(*body, build_head(head, 108, 10, generator(0, "head")))
+        return Small(head)
 
 
 def trained(
-    network: nn.Module,
+    network: Backbone,
     batches: Batches,
     settings: TrainConfig,
     epochs: int = 5,
@@ -204,20 +219,6 @@ def test_impossible_settings(wrong: dict[str, Any]) -> None:
         TrainConfig.model_validate(wrong)
 
 
-class Recorder(nn.Module):
-    """A network that keeps the images it is shown."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.network = small_network()
-        self.seen: list[Tensor] = []
-
-    def forward(self, images: Tensor) -> Tensor:
-        self.seen.append(images.detach().clone())
-        output: Tensor = self.network(images)
-        return output
-
-
 def mixing(name: str, **settings: Any) -> TrainConfig:
     return TrainConfig.model_validate({"loss": "ce", "mix": {"name": name}, **settings})
 
@@ -225,7 +226,7 @@ def mixing(name: str, **settings: Any) -> TrainConfig:
 @pytest.mark.parametrize("name", ["mixup", "remix"])
 def test_images_are_blended_step_by_step_by_position(batches: Batches, name: str) -> None:
     """What a step sees hangs on the seed and its number: every step has a proportion of its own."""
-    plain, mixed, again, other = (Recorder() for _ in range(4))
+    plain, mixed, again, other = (small_network() for _ in range(4))
     trained(plain, batches, TrainConfig(loss="ce"), epochs=1)
     for network, seed in ((mixed, 0), (again, 0), (other, 1)):
         trained(network, batches, mixing(name), epochs=1, seed=seed)
@@ -244,7 +245,7 @@ def test_images_are_blended_step_by_step_by_position(batches: Batches, name: str
 def test_the_loss_of_blended_images_is_that_of_both_labels(batches: Batches, digits: Dataset, name: str) -> None:
     """One step: the loss that is logged is the one that is computed by hand from the same draws."""
     counts = digits.train.counts
-    loss, network = build_loss("balanced_softmax", counts), Recorder()
+    loss, network = build_loss("balanced_softmax", counts), small_network()
     everything = len(digits.train)
     batch = Batches(
         digits.train, everything, digits.normalization, None, SAMPLERS["instance"], 0, "train", FABRIC.device
@@ -252,7 +253,7 @@ def test_the_loss_of_blended_images_is_that_of_both_labels(batches: Batches, dig
     settings = mixing(name, loss="balanced_softmax", class_weights="smoothed")
     images, labels = next(iter(batch.epoch(0, 1)))
     draws = generator(0, "mix", 0)
-    expected = remix(images, labels, draws, counts.tensor()) if name == "remix" else mixup(images, labels, draws)
+    expected = remix(images, labels, draws, counts) if name == "remix" else mixup(images, labels, draws)
     weights = class_weights("smoothed", counts)
     with torch.no_grad():
         value = mixed_loss(loss, small_network()(expected.images), expected, weights)

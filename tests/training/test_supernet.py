@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from tailornas.data import SAMPLERS, Batches, DataConfig, Dataset, ordered, prepare
+from tailornas.data import SAMPLERS, Batches, Dataset, ordered
 from tailornas.heads import ETFHead, simplex_etf
 from tailornas.metrics import accuracy, confusion
 from tailornas.seeding import generator
@@ -25,11 +25,6 @@ from tailornas.training import (
 from tailornas.types import Architecture
 
 FABRIC = make_fabric(DeviceConfig(accelerator="cpu", precision="fp32"))
-
-
-@pytest.fixture(scope="module")
-def digits() -> Dataset:
-    return prepare(DataConfig(data="digits", profile="as-is"), seed=0)
 
 
 def batches_of(digits: Dataset, images: int) -> Batches:

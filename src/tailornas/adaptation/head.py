@@ -69,8 +69,8 @@ class HeadConfig(ObjectiveConfig):
     def _something_is_trained(self) -> Self:
         if self.head == "etf":
             raise ConfigError(
-                "adaptation trains the head, and nothing of the head 'etf' is trained: choose another, or give it to "
-                "the stage 'pretrain'"
+                "adaptation trains the head, and of the head 'etf' only a batch norm is trained: choose another, or "
+                "give it to the stage 'pretrain'"
             )
         return self
 
@@ -99,14 +99,8 @@ def adapt_head(
     The backbone runs without a graph and its weights stay as they are. Its batch norms use the statistics of the
     target's batches, as they will when candidates are scored.
 
-    Args:
-        fabric: device and precision.
-        space: the supernet trained on the source.
-        batches: the target's training images.
-        settings: the objective and the optimizer.
-        epochs: how many epochs.
-        seed: the run's seed.
-        stage: checkpoints, log and progress.
+    Beside the arguments of :func:`tailornas.training.fit`, ``space`` is the supernet trained on the source;
+    ``batches`` are the target's; ``settings`` are the objective and the optimizer.
 
     Raises:
         ConfigError: the settings need a head that the space cannot have.

@@ -26,6 +26,7 @@ app = typer.Typer(
     help="Find, train and hand over the best backbone for a long-tailed image dataset.",
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # a help text that has brackets is shown whole
 )
 app.command()(run)
 app.command()(train)

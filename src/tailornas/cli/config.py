@@ -10,6 +10,7 @@ import typer
 
 if TYPE_CHECKING:
     from pydantic import BaseModel
+    from pydantic.fields import FieldInfo
 
 __all__ = ["COMMANDS", "app"]
 
@@ -21,7 +22,7 @@ app = typer.Typer(name="config", help="Print every configuration key, as TOML.",
 
 @app.command()
 def run() -> None:
-    """Print the keys of `tailornas run` with their defaults: a file for --config."""
+    """Print the keys of `run` and their defaults: a file for --config."""
     from tailornas.config import RunConfig
 
     typer.echo("\n".join(_section(RunConfig())))
@@ -29,7 +30,7 @@ def run() -> None:
 
 @app.command()
 def train() -> None:
-    """Print the keys of `tailornas train` with their defaults: a file for --config."""
+    """Print the keys of `train` and their defaults: a file for --config."""
     from tailornas.config import StandaloneConfig
 
     typer.echo("\n".join(_section(StandaloneConfig())))
@@ -46,26 +47,33 @@ def _section(config: "BaseModel", path: str = "") -> Iterator[str]:
     for name, (field, value) in fields.items():
         if isinstance(value, BaseModel):
             continue
+        if _optional_section(field.annotation):
+            continue
         yield ""
-        meaning = " ".join(filter(None, [field.description, f"({_type(field.annotation)})"]))
-        yield from textwrap.wrap(meaning, 120, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
+        yield from _meaning(field)
         yield f'# {name} = "none"' if values[name] is None else f"{name} = {_toml(values[name])}"
     for name, (field, value) in fields.items():
         if isinstance(value, BaseModel):
             yield from ("", f"[{path}{name}]")
             yield from _section(value, f"{path}{name}.")
-        elif value is None and (section := _optional_section(field.annotation)):
+        elif section := _optional_section(field.annotation):
             # Commented out as a whole: that it is there has a meaning.
-            lines = (f"[{path}{name}]", *_section(section(), f"{path}{name}."))
+            lines = (*_meaning(field), f"[{path}{name}]", *_section(section(), f"{path}{name}."))
             yield from ("", *(line if not line or line.startswith("#") else f"# {line}" for line in lines))
 
 
 def _optional_section(annotation: Any) -> "type[BaseModel] | None":
     """The model that a key may hold instead of none, if it has a default for everything."""
-    from pydantic import BaseModel
+    from tailornas.settings import section_type
 
-    models = [option for option in get_args(annotation) if isinstance(option, type) and issubclass(option, BaseModel)]
-    return models[0] if models and not any(field.is_required() for field in models[0].model_fields.values()) else None
+    model = section_type(annotation)
+    return None if model is None or any(field.is_required() for field in model.model_fields.values()) else model
+
+
+def _meaning(field: "FieldInfo") -> list[str]:
+    """What a key means and its type, as comments."""
+    meaning = " ".join(filter(None, [field.description, f"({_type(field.annotation)})"]))
+    return textwrap.wrap(meaning, 120, initial_indent="# ", subsequent_indent="#   ", break_on_hyphens=False)
 
 
 def _toml(value: Any) -> str:

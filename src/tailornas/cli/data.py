@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from tailornas.cli.options import DataDir, ImbalanceFactor, Seed, refuse_empty, write_file
+from tailornas.cli.options import DataDir, ImbalanceFactor, Seed, interruptible, refuse_empty, write_file
 from tailornas.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -57,7 +57,7 @@ def inspect(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print everything as JSON and nothing else.")] = False,
 ) -> None:
-    """Open every image and tell counts, imbalance, sizes, bad files and duplicates.
+    """Open every image; tell counts, sizes, bad files and duplicates.
 
     The images are taken as they are; with --profile or --imbalance-factor, as a run with the same options would take
     them.
@@ -87,18 +87,18 @@ def inspect(
     console = make_console({"inspect": "opening every image"}, quiet=as_json)
     started = time.monotonic()
     console.stage_started("inspect", resumed=False)
-    try:
-        stored = read(config.data.data, config.data.data_dir, config.data.memory_cap_mb * 2**20)
-        inspection = inspect_source(
-            stored, config.data, config.seed, lambda done, total: console.progress("inspect", done, total, "images", {})
-        )
-    except KeyboardInterrupt:
-        console.stage_stopped("inspect")
-        typer.echo("stopped", err=True)
-        raise typer.Exit(130) from None
-    except BaseException:
-        console.stage_stopped("inspect")
-        raise
+    with interruptible():
+        try:
+            stored = read(config.data.data, config.data.data_dir, config.data.memory_cap_mb * 2**20)
+            inspection = inspect_source(
+                stored,
+                config.data,
+                config.seed,
+                lambda done, total: console.progress("inspect", done, total, "images", {}),
+            )
+        except BaseException:
+            console.stage_stopped("inspect")
+            raise
     console.stage_finished("inspect", time.monotonic() - started)
     values = data_values(inspection, data)
     # Told before the page is written, which may fail: the work of looking is not lost.
@@ -108,11 +108,8 @@ def inspect(
         _tell(console, values)
     if page is None:
         return
-    try:
+    with interruptible():
         write_file(page, render_data(inspection, values), "--html")
-    except KeyboardInterrupt:
-        typer.echo("stopped", err=True)
-        raise typer.Exit(130) from None
     console.note(f"page  {page}")
 
 
@@ -190,6 +187,8 @@ def _figures(values: "DataValues") -> list[tuple[str, str]]:
     rows += [(f"part {name}", _part(part)) for name, part in values["parts"].items()]
     if values["sizes"]:
         rows += [(side, _range(pixels)) for side, pixels in values["sizes"].items()]
+    if values["seen"]:
+        rows.append(("a run sees", values["seen"]["text"]))
     for name, counted in (("formats", values["formats"]), ("colour modes", values["modes"])):
         if counted:
             rows.append((name, ", ".join(f"{kind} {n:,}" for kind, n in counted.items())))

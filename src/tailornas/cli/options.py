@@ -5,10 +5,13 @@ the key is defined, so that every way to give it meets the same checks and messa
 """
 
 import re
+import shlex
 import sys
 import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import psutil
 import typer
@@ -17,7 +20,11 @@ from tailornas.errors import ConfigError, DiskError
 from tailornas.text import printable
 
 if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+    from tailornas.config import RunConfig, StandaloneConfig
     from tailornas.data import DataConfig
+    from tailornas.runs import Console
 
 __all__ = [
     "Assignments",
@@ -34,12 +41,17 @@ __all__ = [
     "SkipBad",
     "TimeLimit",
     "complain",
-    "configuration_flags",
+    "configuration",
     "default_folder",
+    "interruptible",
     "process_start",
     "refuse_empty",
+    "start",
     "write_file",
 ]
+
+ConfigT = TypeVar("ConfigT", bound="BaseModel")
+OutcomeT = TypeVar("OutcomeT")
 
 Data = Annotated[
     str | None,
@@ -131,16 +143,66 @@ def refuse_empty(context: typer.Context) -> None:
             raise ConfigError(f"{parameter.opts[0]} is empty: expected {getattr(parameter, 'metavar', 'a value')}")
 
 
-def configuration_flags(context: typer.Context) -> dict[str, Any]:
-    """The configuration keys that were given as options, with their values.
+def configuration(context: typer.Context, model: type[ConfigT]) -> ConfigT:
+    """The configuration that a command's options, ``--config`` and ``--set`` give.
 
     Raises:
-        ConfigError: one has an empty value.
+        ConfigError: an option has an empty value, or the configuration cannot be used.
     """
+    from tailornas.config import read_config
+
     refuse_empty(context)
+    given = {name: value for name, value in context.params.items() if value is not None}
     own = {"assignments", "config", "out", "quiet"}
-    given = {name: value for name, value in context.params.items() if value is not None and name not in own}
-    return {name.replace("__", "."): value for name, value in given.items()}
+    flags = {name.replace("__", "."): value for name, value in given.items() if name not in own}
+    return read_config(model, Path(given["config"]) if "config" in given else None, given.get("assignments", ()), flags)
+
+
+def start(
+    context: typer.Context,
+    job: Callable[..., OutcomeT],
+    config: "RunConfig | StandaloneConfig",
+    titles: Mapping[str, str],
+    *names: str,
+) -> "tuple[OutcomeT, Console]":
+    """Does a whole job; stopped, it says how to go on and ends the command with code 130.
+
+    Args:
+        context: of a command with ``--out`` and ``--quiet``.
+        job: a function of the configuration, the run folder, the console and what :func:`tailornas.pipeline.run` takes
+            by name.
+        config: what it is told.
+        titles: what each of its stages does.
+        names: parts of the run folder's name, unless ``--out`` names it.
+
+    Returns:
+        What the job came to, and the console.
+    """
+    from tailornas.runs import make_console
+
+    out = context.params["out"]
+    command = shlex.join(["tailornas", *sys.argv[1:]])
+    console = make_console(titles, quiet=context.params["quiet"])
+    with interruptible(f"stopped; to go on where it ended: {command}"):
+        outcome = job(
+            config,
+            Path(out) if out else default_folder(config.data, *names),
+            console,
+            command=command,
+            overwrite=out is not None,
+            started=process_start(),
+        )
+    return outcome, console
+
+
+@contextmanager
+def interruptible(message: str = "stopped") -> Iterator[None]:
+    """Ends the command with code 130 and a line on standard error where the block is interrupted."""
+    try:
+        yield
+    except KeyboardInterrupt:
+        complain(message)
+        raise typer.Exit(130) from None
 
 
 def write_file(path: Path, text: str, option: str) -> None:

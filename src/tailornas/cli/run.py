@@ -1,8 +1,5 @@
 """``tailornas run``: search, train, report."""
 
-import shlex
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -21,10 +18,8 @@ from tailornas.cli.options import (
     Seed,
     SkipBad,
     TimeLimit,
-    complain,
-    configuration_flags,
-    default_folder,
-    process_start,
+    configuration,
+    start,
 )
 
 __all__ = ["run"]
@@ -83,28 +78,17 @@ def run(
     assignments: Assignments = None,
     quiet: Quiet = False,
 ) -> None:
-    """Search a backbone for a long-tailed dataset, train it and its baseline, and report.
+    """Search a backbone on long-tailed data, train it and its baseline.
 
     Started again with the same options, it goes on where it ended.
     """
     # Imported here, so that --help and --version answer at once.
-    from tailornas.config import RunConfig, read_config
+    from tailornas.config import RunConfig
     from tailornas.pipeline import STAGES
     from tailornas.pipeline import run as run_pipeline
-    from tailornas.runs import make_console
 
-    flags = configuration_flags(context)
-    resolved = read_config(RunConfig, Path(config) if config else None, assignments or (), flags)
-    folder = Path(out) if out else default_folder(resolved.data)
-    command = shlex.join(["tailornas", *sys.argv[1:]])
-    console = make_console(STAGES, quiet=quiet)
-    try:
-        outcome = run_pipeline(
-            resolved, folder, console, command=command, overwrite=out is not None, started=process_start()
-        )
-    except KeyboardInterrupt:
-        complain(f"stopped; to go on where it ended: {command}")
-        raise typer.Exit(130) from None
+    resolved = configuration(context, RunConfig)
+    outcome, console = start(context, run_pipeline, resolved, STAGES)
     console.table(
         "Result",
         ("", outcome.found["name"], outcome.baseline["name"], "difference"),

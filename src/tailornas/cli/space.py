@@ -114,7 +114,7 @@ def cost(
     ] = False,
     as_json: AsJson = False,
 ) -> None:
-    """Tell what an architecture costs: parameters, multiply-accumulates, activations, latency.
+    """Tell parameters, multiply-accumulates, activations and latency.
 
     Counted is the network that is trained in the end, without operations that cannot reach its output.
     """
@@ -198,7 +198,7 @@ def check_latency(
     image_size: Size = None,
     as_json: AsJson = False,
 ) -> None:
-    """Check how well the latency table ranks architectures by the latency that is measured."""
+    """Check that the latency table ranks as measured latencies do."""
     import torch
 
     from tailornas.metrics import kendall_tau, spearman_rho

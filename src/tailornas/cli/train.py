@@ -1,8 +1,5 @@
 """``tailornas train``: one network on a long-tailed dataset."""
 
-import shlex
-import sys
-from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -20,10 +17,8 @@ from tailornas.cli.options import (
     Quiet,
     Seed,
     SkipBad,
-    complain,
-    configuration_flags,
-    default_folder,
-    process_start,
+    configuration,
+    start,
 )
 
 __all__ = ["train"]
@@ -113,35 +108,32 @@ def train(
     train__epochs: Annotated[
         str | None, typer.Option("--epochs", metavar="N", help="Epochs of training. Default: 200.")
     ] = None,
+    evaluate_on: Annotated[
+        str | None,
+        typer.Option(
+            "--evaluate-on",
+            metavar="SPLIT",
+            help="test, or selection: images kept out of training, to choose a loss or a setting by. Default: test.",
+        ),
+    ] = None,
     seed: Seed = None,
     out: Out = None,
     config: Config = None,
     assignments: Assignments = None,
     quiet: Quiet = False,
 ) -> None:
-    """Train one network on a long-tailed dataset, measure it, and report.
+    """Train one network on a long-tailed dataset and measure it.
 
     By default as results on the long-tailed CIFARs are published; started again with the same options, it goes on
     where it ended.
     """
     # Imported here, so that --help and --version answer at once.
-    from tailornas.config import StandaloneConfig, read_config
-    from tailornas.pipeline import TRAIN_STAGES
+    from tailornas.config import StandaloneConfig
     from tailornas.pipeline import train as train_network
-    from tailornas.runs import make_console
+    from tailornas.pipeline import train_stages
 
-    flags = configuration_flags(context)
-    resolved = read_config(StandaloneConfig, Path(config) if config else None, assignments or (), flags)
-    folder = Path(out) if out else default_folder(resolved.data, *resolved.names)
-    command = shlex.join(["tailornas", *sys.argv[1:]])
-    console = make_console(TRAIN_STAGES, quiet=quiet)
-    try:
-        trained = train_network(
-            resolved, folder, console, command=command, overwrite=out is not None, started=process_start()
-        )
-    except KeyboardInterrupt:
-        complain(f"stopped; to go on where it ended: {command}")
-        raise typer.Exit(130) from None
+    resolved = configuration(context, StandaloneConfig)
+    trained, console = start(context, train_network, resolved, train_stages(resolved), *resolved.names)
     rows = [row for part in trained.summary.values() for row in part]
     console.table("Result", ("", trained.network["name"]), rows, summary=True)
     console.note(trained.result.sentence, summary=True)

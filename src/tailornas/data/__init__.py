@@ -2,12 +2,12 @@
 
 from tailornas.data.apart import apart_from
 from tailornas.data.augment import AugmentConfig, crop_and_flip, cutout, normalize
+from tailornas.data.autoaugment import autoaugment
 from tailornas.data.balanced import BalancedSource, balanced_source
 from tailornas.data.batches import Batches, ordered
 from tailornas.data.decode import decode_image
 from tailornas.data.images import MemoryImages, StreamedImages
 from tailornas.data.inspection import Duplicate, Inspection, Part, gini, inspect
-from tailornas.data.notes import passed_over_note
 from tailornas.data.profiles import Profile, class_counts
 from tailornas.data.sampling import SAMPLERS, Sampler, shard
 from tailornas.data.scan import Problem, Scan, scan
@@ -35,6 +35,7 @@ __all__ = [
     "Source",
     "StreamedImages",
     "apart_from",
+    "autoaugment",
     "balanced_source",
     "class_counts",
     "crop_and_flip",
@@ -48,7 +49,6 @@ __all__ = [
     "load",
     "normalize",
     "ordered",
-    "passed_over_note",
     "pixel_statistics",
     "prepare",
     "read",

@@ -41,8 +41,8 @@ def apart_from(source: Dataset, target: Dataset) -> Dataset:
             f"{source.fingerprint} apart from {target.fingerprint}".encode(), digest_size=16
         ).hexdigest(),
     )
-    if 0 in apart.train.counts.counts:
-        name = apart.classes[apart.train.counts.counts.index(0)]
+    if (empty := apart.train.counts.first_empty) is not None:
+        name = apart.classes[empty]
         raise DataError(
             f"all training images of class {name!r} of {source.description} are in the target's selection or test "
             "split: expected a source with images of its own, leave the source out or name another"

@@ -59,19 +59,18 @@ def balanced_source(dataset: Dataset) -> BalancedSource | None:
     )
 
 
-def largest_rectangle(available: ClassCounts, fewest: int = _FEWEST) -> tuple[int, tuple[int, ...]]:
+def largest_rectangle(available: ClassCounts) -> tuple[int, tuple[int, ...]]:
     """Chooses images a class and classes so that their product is largest.
 
     Args:
         available: images that each class can give.
-        fewest: the least number of images a class.
 
     Returns:
         Images a class and the labels of the classes, ascending; of equal products the one with more classes.
-        ``(0, ())`` where no two classes can give ``fewest``.
+        ``(0, ())`` where no two classes can give 20.
     """
     by_size = sorted(available, reverse=True)
-    sizes = [(n * classes, classes, n) for classes, n in enumerate(by_size, start=1) if classes > 1 and n >= fewest]
+    sizes = [(n * classes, classes, n) for classes, n in enumerate(by_size, start=1) if classes > 1 and n >= _FEWEST]
     if not sizes:
         return 0, ()
     _, _, images = max(sizes)

@@ -10,13 +10,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from tailornas.data.chunks import in_chunks
 from tailornas.data.decode import decode_image, decoding_problem
 from tailornas.data.stored import StoredImages, check_disk
 from tailornas.errors import DataError
 
 __all__ = ["MemoryImages", "StreamedImages", "content_number", "contents_identity", "decoded_bytes", "load_images"]
-
-_CHUNK = 64  # images a thread decodes before it takes new work
 
 
 @final
@@ -148,9 +147,9 @@ def load_images(
     contents = torch.zeros(len(stored), dtype=torch.int64)
     numbers = contents.numpy()
 
-    def read_chunk(start: int) -> list[int]:
+    def read_chunk(rows: range) -> list[int]:
         unreadable = []
-        for row in range(start, min(start + _CHUNK, len(stored))):
+        for row in rows:
             try:
                 image = _read(stored, row, size)
             except DataError:
@@ -163,11 +162,7 @@ def load_images(
                 into[row] = image
         return unreadable
 
-    bad: list[int] = []
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        for number, chunk in enumerate(pool.map(read_chunk, range(0, len(stored), _CHUNK)), start=1):
-            bad += chunk
-            progress(min(number * _CHUNK, len(stored)))
+    bad = [row for unreadable in in_chunks(read_chunk, len(stored), progress) for row in unreadable]
     usable = torch.ones(len(stored), dtype=torch.bool)
     usable[bad] = False
     images = StreamedImages(stored, size) if stream else MemoryImages(pixels)

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from tailornas.data.images import StreamedImages
+from tailornas.data.listing import listing_notes
 from tailornas.data.profiles import Profile
 from tailornas.data.scan import Scan, scan
 from tailornas.data.sources import PartName, Source, decoded_size
@@ -99,6 +100,8 @@ class Inspection:
         division: how a run would divide the images; None where it would refuse them.
         refusal: why a run would refuse the images.
         passed_over: files that lie among the images but have no image's name: how many, by ending and class.
+        listing: what the owner must know of how the images lie there, a sentence each.
+        image_size: height and width in pixels that a run decodes images to.
     """
 
     description: str
@@ -111,12 +114,19 @@ class Inspection:
     division: Division | None
     refusal: str | None
     passed_over: Mapping[str, Mapping[str, int]]
+    listing: tuple[str, ...]
+    image_size: int
 
     @property
     def sizes(self) -> NDArray[np.int32]:
         """int32 ``(usable images, 2)``, width and height of every usable image of all parts."""
         sizes = np.concatenate([part.scan.sizes for part in self.parts.values()])
         return sizes[sizes[:, 0] > 0]
+
+    @property
+    def kept(self) -> float:
+        """Share of the median image, of 0 to 1, that lies in its centred square, which is all that a run sees of it."""
+        return float(np.median(self.sizes.min(1) / self.sizes.max(1)))
 
 
 def gini(counts: ClassCounts) -> float:
@@ -194,6 +204,8 @@ def inspect(
         division=division,
         refusal=refusal,
         passed_over=stored.passed_over,
+        listing=tuple(listing_notes(stored)),
+        image_size=size,
     )
 
 
@@ -209,8 +221,8 @@ def _divide(
     images = {name: StreamedImages(split.images, 1) for name, split in splits.items()}
     labels = {name: split.labels[rows[name]] for name, split in splits.items()}
     counts = ClassCounts.of(labels["train"], len(stored.classes))
-    if 0 in counts.counts:
-        name = stored.classes[counts.counts.index(0)]
+    if (empty := counts.first_empty) is not None:
+        name = stored.classes[empty]
         raise DataError(f"class {name!r} has no training image that can be read: replace them, or leave the class out")
     for part in splits:
         if not len(rows[part]):

@@ -1,16 +1,21 @@
-"""Text files that list images with their labels: as for ImageNet-LT, Places-LT and iNaturalist."""
+"""Files that list images with their labels: CSV, and text as for ImageNet-LT, Places-LT and iNaturalist."""
 
 import re
+from collections.abc import Iterable, Iterator
 from itertools import combinations
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 
 from tailornas.data.annotations import parse_annotations
 from tailornas.data.stored import ImageFiles, StoredSource, StoredSplit, inside, numbered_classes
+from tailornas.data.table import label_order, parse_table
 from tailornas.errors import DataError
 
 __all__ = ["parse_list", "read_list"]
+
+_LabelT = TypeVar("_LabelT", int, str)
 
 _Listed = tuple[list[str], list[int]]
 
@@ -33,29 +38,14 @@ def parse_list(text: str, place: str, classes: int | None = None) -> _Listed:
         DataError: a line is malformed, its label is not one of the classes, its path leaves the root, or was
             listed before; or no line lists an image.
     """
-    lines: dict[str, int] = {}
-    labels: list[int] = []
-    # Not splitlines(), which also divides at characters that file names may contain.
-    for number, line in enumerate(text.split("\n"), start=1):
-        line = line.strip()
-        if not line or line.startswith("#"):
-            continue
-        path, label = _parse_line(line, f"{place} line {number}", classes)
-        if path in lines:
-            raise DataError(
-                f"{place} line {number} lists {path} again, after line {lines[path]}: expected every image once"
-            )
-        lines[path] = number
-        labels.append(label)
-    if not lines:
-        raise DataError(f"{place} lists no image: expected lines of 'relative/path label'")
-    return list(lines), labels
+    return _each_once(_lines(text, place, classes), place, "relative/path label")
 
 
 def read_list(path: Path, root: Path | None) -> StoredSource:
     """Reads a list file, and the lists that lie beside it.
 
-    ``.json`` is an annotation file (:func:`~tailornas.data.annotations.parse_annotations`), which names the classes;
+    ``.json`` is an annotation file (:func:`~tailornas.data.annotations.parse_annotations`), which names the classes,
+    and ``.csv`` a table (:func:`~tailornas.data.table.parse_table`), whose labels are the names of the classes;
     anything else is text (:func:`parse_list`). There, a file ``classes.txt`` beside the list, with one name a line in
     label order, names the classes; without it labels name themselves, and every label from 0 to the largest must
     occur.
@@ -70,7 +60,8 @@ def read_list(path: Path, root: Path | None) -> StoredSource:
         root: the folder that listed paths are relative to; None: the list file's folder.
 
     Raises:
-        DataError: see :func:`parse_list`; or an image is in two of the lists, or two lists are of one part.
+        DataError: see :func:`parse_list`; or a table has a label that the one to train on has not; or an image is in
+            two of the lists, or two lists are of one part.
     """
     root = root or path.parent
     listed, classes = _read(path, _class_names(path))
@@ -81,7 +72,10 @@ def read_list(path: Path, root: Path | None) -> StoredSource:
     for part in ("val", "test"):
         beside = _beside(path, part)
         if beside:
-            listed, _ = _read(beside, classes)
+            try:
+                listed, _ = _read(beside, classes)
+            except DataError as problem:
+                raise DataError(f"{problem}; or move {beside.name} elsewhere, if it is no list to {part}") from problem
             if listed[0]:
                 lists[beside], parts[part] = listed, _split(root, *listed)
     for (one, (files, _)), (other, (others, _)) in combinations(lists.items(), 2):
@@ -113,12 +107,15 @@ def _beside(path: Path, part: str) -> Path | None:
 
 def _class_names(path: Path) -> tuple[str, ...] | None:
     names = path.with_name("classes.txt")
-    lines = _text(names).splitlines() if path.suffix != ".json" and names.is_file() else []
+    named_by_itself = path.suffix == ".json" or path.suffix.lower() == ".csv"
+    lines = _text(names).splitlines() if not named_by_itself and names.is_file() else []
     return tuple(line.strip() for line in lines if line.strip()) or None
 
 
 def _read(path: Path, classes: tuple[str, ...] | None) -> tuple[_Listed, tuple[str, ...] | None]:
     """What a file lists, and the names of its classes as far as they are known."""
+    if path.suffix.lower() == ".csv":
+        return _read_table(path, classes)
     if path.suffix != ".json":
         return parse_list(_text(path), str(path), None if classes is None else len(classes)), classes
     files, labels, names = parse_annotations(_text(path), str(path))
@@ -127,14 +124,51 @@ def _read(path: Path, classes: tuple[str, ...] | None) -> tuple[_Listed, tuple[s
     return (files, labels), names
 
 
+def _read_table(path: Path, classes: tuple[str, ...] | None) -> tuple[_Listed, tuple[str, ...]]:
+    files, labels = _each_once(parse_table(_text(path), str(path)), str(path), "path,label")
+    classes = classes or label_order(labels)
+    known = {name: label for label, name in enumerate(classes)}
+    other = next((name for name in labels if name not in known), None)
+    if other is not None:
+        raise DataError(f"{path} has the label {other!r}, which the list to train on has not: expected the same labels")
+    return (files, [known[name] for name in labels]), classes
+
+
+def _each_once(
+    listed: Iterable[tuple[int, str, _LabelT]], place: str, expected: str
+) -> tuple[list[str], list[_LabelT]]:
+    """Takes line number, path and label of every image; refuses paths that leave the root or are listed again."""
+    lines: dict[str, int] = {}
+    labels: list[_LabelT] = []
+    for number, entry, label in listed:
+        path = inside(entry, f"{place} line {number}").as_posix()
+        if path in lines:
+            raise DataError(
+                f"{place} line {number} lists {path} again, after line {lines[path]}: expected every image once"
+            )
+        lines[path] = number
+        labels.append(label)
+    if not lines:
+        raise DataError(f"{place} lists no image: expected lines of {expected!r}")
+    return list(lines), labels
+
+
+def _lines(text: str, place: str, classes: int | None) -> Iterator[tuple[int, str, int]]:
+    # Not splitlines(), which also divides at characters that file names may contain.
+    for number, line in enumerate(text.split("\n"), start=1):
+        line = line.strip()
+        if line and not line.startswith("#"):
+            yield number, *_parse_line(line, f"{place} line {number}", classes)
+
+
 def _parse_line(line: str, place: str, classes: int | None) -> tuple[str, int]:
     fields = line.rsplit(maxsplit=1)
     if len(fields) != 2 or not fields[1].isdecimal() or len(fields[1]) > 9:
         raise DataError(f"{place} is {line[:80]!r}: expected 'relative/path label' with an integer label from 0")
-    path, label = inside(fields[0], place), int(fields[1])
+    path, label = fields[0], int(fields[1])
     if classes is not None and label >= classes:
         raise DataError(f"{place} has the label {label}: expected 0 to {classes - 1}")
-    return path.as_posix(), label
+    return path, label
 
 
 def _text(path: Path) -> str:

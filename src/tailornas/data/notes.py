@@ -1,39 +1,47 @@
 """What the reader of a report must know about a collection of images, in sentences."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from itertools import combinations
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from tailornas.data.sources import PartName, Source
 from tailornas.types import Split, TrainSplit
 
-__all__ = ["notes", "passed_over_note"]
+__all__ = ["notes"]
 
 
 def notes(source: Source, fit: TrainSplit) -> Iterator[str]:
-    """Yields a sentence on the files passed over, and one on every two of the source's own parts that share images.
+    """Yields what listing the images showed, and a sentence on images under several labels or in two parts.
 
     Args:
         source: the images.
         fit: those of the source's training part that the final networks are fitted to: a profile leaves out others,
             and what is not trained on makes no result too good.
     """
-    if source.passed_over:
-        yield passed_over_note(source.passed_over)
+    yield from source.listing
     own: dict[PartName, Split | None] = {"test": source.test, "selection": source.selection, "train": fit}
-    parts = {name: source.contents[name][part.rows] for name, part in own.items() if part is not None}
-    for (name, contents), (other, others) in combinations(parts.items(), 2):
-        shared = int(torch.isin(contents, others).sum())
+    parts = {name: part for name, part in own.items() if part is not None}
+    contents = {name: source.contents[name][part.rows] for name, part in parts.items()}
+    several = _under_several_labels(
+        torch.cat(list(contents.values())), torch.cat([part.labels for part in parts.values()])
+    )
+    if several:
+        there = "image is" if several == 1 else "images are"
+        yield f"{several:,} {there} there under several labels, of which at most one is right."
+    for (name, numbers), (other, others) in combinations(contents.items(), 2):
+        shared = int(torch.isin(numbers, others).sum())
         if shared:
             are, them = ("image is", "it") if shared == 1 else ("images are", "them")
             yield f"{shared:,} {name} {are} in the {other} part, too: results on {them} are too good."
 
 
-def passed_over_note(passed_over: Mapping[str, Mapping[str, int]]) -> str:
-    """Says how many files lie among the images without an image's name, by ending; there is at least one."""
-    files = [
-        f"{sum(of_class.values()):,} {f'ending in {ending}' if ending else 'without an ending'}"
-        for ending, of_class in passed_over.items()
-    ]
-    return f"Files passed over, because their names are not those of images: {', '.join(files)}."
+def _under_several_labels(contents: Tensor, labels: Tensor) -> int:
+    """How many different images have more than one label; both int64 ``(images,)``."""
+    images, group = map(torch.from_numpy, np.unique(contents.numpy(), return_inverse=True))
+    lowest, highest = (
+        torch.zeros_like(images).scatter_reduce(0, group, labels, way, include_self=False) for way in ("amin", "amax")
+    )
+    return int((lowest < highest).sum())

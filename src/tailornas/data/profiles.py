@@ -69,8 +69,7 @@ def class_counts(
     shares = _SHARES[profile](len(available), imbalance_factor)
     largest = _floor(min(count / share for count, share in zip(available, shares, strict=True)))
     counts = ClassCounts(tuple(_floor(largest * share) for share in shares))
-    if 0 in counts.counts:
-        label = counts.counts.index(0)
+    if (label := counts.first_empty) is not None:
         names = [repr(name) for name in classes] or range(len(available))
         raise DataError(
             f"profile {profile!r} with imbalance_factor {imbalance_factor:g} leaves class {names[label]} with 0 "

@@ -6,13 +6,12 @@ random, and none of its images is drawn a second time before all have been drawn
 those of independent draws, the variance is smaller.
 """
 
-from itertools import zip_longest
 from typing import Protocol
 
 import torch
 from torch import Tensor
 
-from tailornas.errors import DataError
+from tailornas.errors import ConfigError, DataError
 from tailornas.types import ClassCounts
 
 __all__ = ["SAMPLERS", "Sampler", "class_balanced", "instance", "progressive", "reversed_", "shard", "square_root"]
@@ -25,7 +24,7 @@ class Sampler(Protocol):
         """Returns int64 ``(images,)``: positions of ``labels`` in the order in which the epoch meets them.
 
         Args:
-            labels: int64 ``(images,)``, the label of each image of the split.
+            labels: int64 ``(images,)``, the label of each image of the split, on any device; the order is on the CPU.
             counts: images a class; classes without images are never drawn.
             generator: CPU generator the order is drawn from.
             progress: share of the training that is done when the epoch begins, ``epoch / epochs``: 0 in the first
@@ -33,6 +32,7 @@ class Sampler(Protocol):
 
         Raises:
             DataError: the counts do not match the labels; ``instance`` has no use for counts and does not look.
+            ConfigError: ``progress`` is outside [0, 1]; only ``progressive`` has a use for it and looks.
         """
         ...
 
@@ -58,6 +58,8 @@ def progressive(labels: Tensor, counts: ClassCounts, generator: torch.Generator,
     ``t`` of ``T`` epochs are done, so that ``t / T`` is the progress. Deviation: the authors' code divides by ``T - 1``
     and ends with a class-balanced epoch; here the last epoch is ``1 / T`` short of it.
     """
+    if not 0 <= progress <= 1:
+        raise ConfigError(f"progress is a share of training in [0, 1] and is {progress}: divide by all epochs")
     probabilities = (1 - progress) * _power(counts, 1) + progress * _power(counts, 0)
     return _draw(labels, counts, probabilities, generator)
 
@@ -80,15 +82,17 @@ def shard(positions: Tensor, rank: int, world_size: int) -> Tensor:
     """Returns the positions of an epoch that one of several processes works on: every ``world_size``-th.
 
     All processes get equally many, so that none waits for a batch that another does not have: where the
-    number does not divide, the first positions are met a second time.
+    number does not divide, the first positions are met a second time, and more often where there are fewer positions
+    than processes.
 
     Args:
         positions: int64 ``(n,)``, the same in every process.
         rank: number of this process, from 0.
         world_size: number of processes.
     """
-    padding = -len(positions) % world_size
-    return torch.cat([positions, positions[:padding]])[rank::world_size]
+    length = len(positions)
+    met = -(-length // world_size) * world_size
+    return positions[torch.arange(rank, met, world_size) % max(1, length)]
 
 
 def _power(counts: ClassCounts, exponent: float) -> Tensor:
@@ -99,9 +103,9 @@ def _power(counts: ClassCounts, exponent: float) -> Tensor:
 
 
 def _draw(labels: Tensor, counts: ClassCounts, probabilities: Tensor, generator: torch.Generator) -> Tensor:
-    length, sizes = len(labels), torch.tensor(counts.counts)
+    labels, length, sizes = labels.cpu(), len(labels), torch.tensor(counts.counts)
     if (found := ClassCounts.of(labels, len(counts))) != counts:
-        pairs = enumerate(zip_longest(counts, found, fillvalue="none"))
+        pairs = enumerate(zip(counts, found, strict=True))
         label, (told, there) = next((label, pair) for label, pair in pairs if pair[0] != pair[1])
         raise DataError(
             f"the class counts do not match the labels: class {label} has {told} by the counts and {there} in the "

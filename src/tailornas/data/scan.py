@@ -3,7 +3,6 @@
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Literal, final
@@ -12,13 +11,13 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from tailornas.data.chunks import in_chunks
 from tailornas.data.decode import decode_image, decoding_problem
 from tailornas.data.images import content_number
 from tailornas.data.stored import StoredImages
 
 __all__ = ["Problem", "Scan", "scan"]
 
-_CHUNK = 64  # images a thread opens before it takes new work
 _DIGEST = 8  # bytes of a file's hash
 _FRAMES = frozenset({"GIF", "PNG", "TIFF", "WEBP"})
 """Formats whose further frames are pictures; those of a camera's MPO are previews of the first."""
@@ -96,9 +95,9 @@ def scan(stored: StoredImages, progress: Callable[[int], None] = lambda done: No
     files = np.zeros((len(stored), _DIGEST), np.uint8)
     contents = np.zeros(len(stored), np.int64)
 
-    def look_at(start: int) -> _Found:
+    def look_at(rows: range) -> _Found:
         found = _Found()
-        for row in range(start, min(start + _CHUNK, len(stored))):
+        for row in rows:
             try:
                 with stored.open(row) as image:
                     shape, mode, form = image.size, image.mode, image.format
@@ -118,16 +117,11 @@ def scan(stored: StoredImages, progress: Callable[[int], None] = lambda done: No
         return found
 
     total = _Found()
-    pool = ThreadPoolExecutor(torch.get_num_threads())
-    try:
-        for number, found in enumerate(pool.map(look_at, range(0, len(stored), _CHUNK)), start=1):
-            total.modes += found.modes
-            total.formats += found.formats
-            total.bad += found.bad
-            total.animated += found.animated
-            progress(min(number * _CHUNK, len(stored)))
-    finally:
-        pool.shutdown(cancel_futures=True)  # an interruption waits for the images at work, not for all
+    for found in in_chunks(look_at, len(stored), progress):
+        total.modes += found.modes
+        total.formats += found.formats
+        total.bad += found.bad
+        total.animated += found.animated
     return Scan(
         sizes, files, torch.from_numpy(contents), total.modes, total.formats, tuple(total.bad), tuple(total.animated)
     )

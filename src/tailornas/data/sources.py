@@ -1,7 +1,7 @@
 """Where images come from: benchmarks by name, and the user's own by path."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Literal, TypeVar, final
@@ -15,6 +15,7 @@ from tailornas.data.folder import EXTENSIONS, read_folder
 from tailornas.data.idx import read_fashion_mnist
 from tailornas.data.images import contents_identity, decoded_bytes, load_images
 from tailornas.data.listfile import read_list
+from tailornas.data.listing import listing_notes
 from tailornas.data.parquet import find_shards, read_parquet
 from tailornas.data.stored import StoredImages, StoredSource, StoredSplit, default_size, shorter_sides
 from tailornas.errors import ConfigError, DataError, UnknownNameError
@@ -45,7 +46,7 @@ class Source:
         identity: a text that changes when the images' pixels or their order change.
         contents: of each part a number for every row of its images, int64, that equal images share, across parts too.
         selection: its own part to choose by, if it has one.
-        passed_over: files that lie among the images but have no image's name, by ending and class.
+        listing: what the owner must know of how the images lie there, a sentence each.
     """
 
     name: str
@@ -57,7 +58,7 @@ class Source:
     identity: str
     contents: Mapping[PartName, Tensor]
     selection: SelectionSplit | None = None
-    passed_over: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    listing: tuple[str, ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -142,9 +143,9 @@ def load(
         return kind(images, rows, part.labels[rows], stored.classes)
 
     train = decode(TrainSplit, "train", stored.train)
-    if 0 in train.counts.counts:
+    if (empty := train.counts.first_empty) is not None:
         raise DataError(
-            f"class {train.classes[train.counts.counts.index(0)]!r} of {stored.description} has no image "
+            f"class {train.classes[empty]!r} of {stored.description} has no image "
             "left without those that cannot be read: expected at least one, replace "
             f"{skipped[0]}"
         )
@@ -163,7 +164,7 @@ def load(
         identity=contents_identity(size, contents.items()),
         contents=contents,
         selection=selection,
-        passed_over=stored.passed_over,
+        listing=tuple(listing_notes(stored)),
     )
 
 

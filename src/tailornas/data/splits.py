@@ -71,6 +71,12 @@ class DataConfig(SettingsModel):
         default=1024, ge=0, description="Megabytes of decoded images up to which all are kept in memory."
     )
     skip_bad: bool = Field(default=False, description="Leave out images that cannot be read instead of stopping.")
+    seed: int | None = Field(
+        default=None,
+        ge=0,
+        description="Which images a profile and the splits draw, so that runs of several seeds can have the same. "
+        "Unless set: the run's seed.",
+    )
     flip: bool | None = Field(
         default=None,
         description="Whether a mirrored image still belongs to its class. Unless set: as the source says.",
@@ -192,7 +198,7 @@ def prepare(config: DataConfig, seed: int, progress: Callable[[int, int], None] 
 
     Args:
         config: what to load, and how to divide it.
-        seed: the seed of the draws.
+        seed: the seed of the draws, unless ``config`` has one of its own.
         progress: told how many of how many images are read.
 
     Raises:
@@ -213,7 +219,7 @@ def prepare(config: DataConfig, seed: int, progress: Callable[[int, int], None] 
         description=source.description,
         profile=config.long_tail()[0],
         skipped=source.skipped,
-        seed=seed,
+        seed=_seed(config, seed),
         fingerprint=_fingerprint(source.identity, train, selection, test, leftover),
         contents=source.contents,
         own_selection=source.selection is not None,
@@ -226,6 +232,7 @@ def divide(source: Source, config: DataConfig, seed: int) -> tuple[TrainSplit, S
 
     See :func:`prepare`.
     """
+    seed = _seed(config, seed)
     profile, imbalance_factor = config.long_tail()
     pool, test = _set_test_apart(source, config.test_fraction, generator(seed, "data", "test"))
     counts = class_counts(profile, pool.counts, imbalance_factor, pool.classes)
@@ -257,6 +264,10 @@ def pixel_statistics(split: Split) -> Normalization:
     std = (share * (level - mean[:, None]).square()).sum(1).sqrt()
     std[std == 0] = 1
     return Normalization(_triple(mean), _triple(std))
+
+
+def _seed(config: DataConfig, seed: int) -> int:
+    return seed if config.seed is None else config.seed
 
 
 def _triple(values: Tensor) -> tuple[float, float, float]:

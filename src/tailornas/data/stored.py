@@ -45,6 +45,8 @@ _OF_THE_FILE = frozenset(
 )
 """Errors of the system that a file gives each time; EINVAL where a damaged header leads to a place before its start."""
 
+_LOOKED_AT = 1000  # images whose size says which size to decode a collection to
+
 
 class StoredImages(Protocol):
     """A sequence of images that can be opened one at a time, from several threads."""
@@ -147,6 +149,8 @@ class StoredSource:
         flip: whether a mirrored image still belongs to its class.
         selection: the source's own part to choose by, if it has one.
         passed_over: files that lie among the images but have no image's name: how many, by ending and class.
+        loose: the images that lie in no class's folder, and are not used.
+        links: the folders inside of classes' that are links, and are not followed.
 
     Raises:
         DataError: fewer than two classes, or a class without training images.
@@ -159,6 +163,8 @@ class StoredSource:
     flip: bool = True
     selection: StoredSplit | None = None
     passed_over: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    loose: Sequence[str] = ()
+    links: Sequence[str] = ()
 
     def __post_init__(self) -> None:
         if len(self.classes) < 2:
@@ -166,8 +172,7 @@ class StoredSource:
                 f"{self.description} has {len(self.classes)} class: expected at least 2 to tell apart, add another"
             )
         counts = ClassCounts.of(self.train.labels, len(self.classes))
-        if 0 in counts.counts:
-            label = counts.counts.index(0)
+        if (label := counts.first_empty) is not None:
             raise DataError(
                 f"class {self.classes[label]!r} (label {label}) of {self.description} has no training image: "
                 "add some, or leave the class out"
@@ -233,8 +238,8 @@ def numbered_classes(labels: Sequence[int], place: str) -> tuple[str, ...]:
     return tuple(str(label) for label in range(len(present)))
 
 
-def shorter_sides(images: StoredImages, most: int = 1000) -> list[int]:
-    """Reads the shorter side, in pixels, of up to ``most`` images spread evenly over the collection.
+def shorter_sides(images: StoredImages) -> list[int]:
+    """Reads the shorter side, in pixels, of up to 1,000 images spread evenly over the collection.
 
     Images that cannot be opened are passed over here: decoding reports them.
 
@@ -243,7 +248,7 @@ def shorter_sides(images: StoredImages, most: int = 1000) -> list[int]:
         DiskError: see :func:`check_disk`.
     """
     sides = []
-    rows = range(0, len(images), -(-len(images) // most))
+    rows = range(0, len(images), -(-len(images) // _LOOKED_AT))
     for row in rows:
         try:
             with images.open(row) as image:

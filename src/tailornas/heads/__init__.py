@@ -4,13 +4,14 @@ from tailornas.heads.build import HEADS, build_head
 from tailornas.heads.cosine import CosineHead
 from tailornas.heads.decoupled import LWSHead, nearest_class_mean, tau_normalized
 from tailornas.heads.etf import ETFHead, simplex_etf
-from tailornas.heads.linear import linear_head
+from tailornas.heads.linear import LinearHead, linear_head
 
 __all__ = [
     "HEADS",
     "CosineHead",
     "ETFHead",
     "LWSHead",
+    "LinearHead",
     "build_head",
     "linear_head",
     "nearest_class_mean",

@@ -7,19 +7,9 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tailornas.errors import ConfigError
+from tailornas.precision import outside_autocast
 
-__all__ = ["CosineHead", "check_scale"]
-
-
-def check_scale(scale: float) -> float:
-    """Returns ``scale`` as a float.
-
-    Raises:
-        ConfigError: it is not a positive number.
-    """
-    if not 0 < scale < float("inf"):
-        raise ConfigError(f"scale of a cosine head must be a positive number and is {scale}: 16 is usual")
-    return float(scale)
+__all__ = ["CosineHead"]
 
 
 @final
@@ -46,7 +36,9 @@ class CosineHead(nn.Module):
 
     def __init__(self, features: int, classes: int, generator: torch.Generator, *, scale: float = 1.0) -> None:
         super().__init__()
-        self.scale = check_scale(scale)
+        if not 0 < scale < float("inf"):
+            raise ConfigError(f"scale of a cosine head must be a positive number and is {scale}: 16 is usual")
+        self.scale = float(scale)
         self.weight = nn.Parameter(F.normalize(torch.randn(classes, features, generator=generator)))
 
     def reset_parameters(self) -> None:
@@ -55,5 +47,9 @@ class CosineHead(nn.Module):
             self.weight.copy_(F.normalize(torch.randn(self.weight.shape)))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits ``(batch, classes)`` of ``features``, ``(batch, features)``."""
-        return self.scale * F.linear(F.normalize(features), F.normalize(self.weight))
+        """Logits, float32 ``(batch, classes)``, of ``features``, ``(batch, features)`` of any floating type."""
+        return outside_autocast(self._logits, features)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        # In float16 a zero vector has no norm that could be divided by, and one above 65,504 is infinite.
+        return self.scale * F.linear(F.normalize(features.float()), F.normalize(self.weight.float()))

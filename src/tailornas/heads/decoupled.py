@@ -8,11 +8,13 @@ from torch.nn import functional as F
 
 from tailornas.errors import ConfigError, DataError
 from tailornas.heads.cosine import CosineHead
+from tailornas.heads.linear import LinearHead
+from tailornas.precision import outside_autocast
 
 __all__ = ["LWSHead", "nearest_class_mean", "tau_normalized"]
 
 
-def tau_normalized(head: nn.Linear, tau: float) -> nn.Linear:
+def tau_normalized(head: nn.Linear, tau: float) -> LinearHead:
     """A trained linear head with weights ``w_i / |w_i|^tau`` and no bias, both as in the paper.
 
     Big classes have long weight vectors; tau takes that back. Choose it by the selection split.
@@ -29,7 +31,7 @@ def tau_normalized(head: nn.Linear, tau: float) -> nn.Linear:
     weight = head.weight.detach()
     # A class whose weights are all 0 has no direction; it keeps its logit of 0.
     norms = weight.norm(dim=1, keepdim=True).clamp_min(torch.finfo(weight.dtype).tiny)
-    normalized = nn.Linear(head.in_features, head.out_features, bias=False, device=weight.device, dtype=weight.dtype)
+    normalized = LinearHead(head.in_features, head.out_features, bias=False, device=weight.device, dtype=weight.dtype)
     with torch.no_grad():
         normalized.weight.copy_(weight / norms**tau)
     return normalized
@@ -41,6 +43,9 @@ def nearest_class_mean(sums: Tensor, counts: Tensor) -> CosineHead:
     The first of the paper's two similarities; "its inherent normalization" takes back that means of big classes are
     longer. Nothing is trained. The cosines are scaled by 16, as those of the head ``scaled_cosine`` are, so
     that a softmax of them says something.
+
+    Deviation: this follows the paper's sentence. The authors' code (``--knn``) by default subtracts the mean of all
+    training features, normalises the feature of every image before it averages by class, and takes Euclidean distances.
 
     Args:
         sums: the features of the training images, added up by class, ``(classes, features)``.
@@ -87,5 +92,8 @@ class LWSHead(nn.Module):
         self.scales = nn.Parameter(torch.ones_like(self.bias))
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits ``(batch, classes)`` of ``features``, ``(batch, features)``."""
-        return self.scales * F.linear(features, self.weight, self.bias)
+        """Logits, float32 ``(batch, classes)``, of ``features``, ``(batch, features)`` of any floating type."""
+        return outside_autocast(self._logits, features)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        return self.scales.float() * F.linear(features.float(), self.weight.float(), self.bias.float())

@@ -8,7 +8,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from tailornas.errors import ConfigError
-from tailornas.heads.cosine import check_scale
+from tailornas.precision import outside_autocast
 
 __all__ = ["ETFHead", "simplex_etf"]
 
@@ -45,36 +45,43 @@ def simplex_etf(features: int, classes: int, generator: torch.Generator) -> Tens
 
 @final
 class ETFHead(nn.Module):
-    """``scale * cos(m_i, norm(x))`` with fixed directions m_i: ``(batch, features) -> (batch, classes)``.
+    """``16 * cos(m_i, norm(x))`` with fixed directions m_i: ``(batch, features) -> (batch, classes)``.
 
     Yang et al. 2022 (2203.09081), and LT-DARTS, fix the classifier to a simplex ETF so that rare classes
-    keep their share of the feature space. Nothing here is learned. As in the authors' code a batch norm centres the
-    features first: those of most networks are means of ReLU outputs, and vectors without negative numbers cannot lie
-    at the obtuse angles of the frame. The paper fits the features by a dot-regression loss; here the cosines are
-    scaled, so that every loss on logits can.
+    keep their share of the feature space. As in the authors' code a batch norm with a learned scale and shift comes
+    first: features of most networks are means of ReLU outputs, and vectors without negative numbers cannot lie
+    at the obtuse angles of the frame. Without the shift the mean over all images would be 0, which equally long
+    features along the frame do not have where classes differ in size.
+
+    Deviation: the paper fits the features by a dot-regression loss, whose targets its code for CIFAR scales by the
+    class counts of the batch; here the cosines are multiplied by 16, so that every loss on logits can.
 
     Args:
         features: length of a feature vector; at least ``classes``.
         classes: number of classes.
         generator: draws the rotation of the frame.
-        scale: what the cosines are multiplied by; 1 for a loss that scales them itself.
 
     Raises:
-        ConfigError: fewer features than classes, or ``scale`` is not positive.
+        ConfigError: fewer than two classes, or fewer features than classes.
     """
 
     frame: Tensor
+    scale = 16.0
+    """What the cosines are multiplied by."""
 
-    def __init__(self, features: int, classes: int, generator: torch.Generator, *, scale: float = 16.0) -> None:
+    def __init__(self, features: int, classes: int, generator: torch.Generator) -> None:
         super().__init__()
-        self.scale = check_scale(scale)
         self.register_buffer("frame", simplex_etf(features, classes, generator))
-        self.norm = nn.BatchNorm1d(features, affine=False)
+        self.norm = nn.BatchNorm1d(features)
 
     def forward(self, features: Tensor) -> Tensor:
-        """Logits ``(batch, classes)`` of ``features``, ``(batch, features)``."""
+        """Logits, float32 ``(batch, classes)``, of ``features``, ``(batch, features)`` of any floating type."""
+        return outside_autocast(self._logits, features)
+
+    def _logits(self, features: Tensor) -> Tensor:
+        norm, features = self.norm, features.to(self.norm.weight.dtype)
         if len(features) > 1 or not self.training:
-            features = self.norm(features)
+            features = norm(features)
         else:  # a single vector has no variance
-            features = F.batch_norm(features, self.norm.running_mean, self.norm.running_var)
-        return self.scale * F.linear(F.normalize(features), self.frame)
+            features = F.batch_norm(features, norm.running_mean, norm.running_var, norm.weight, norm.bias)
+        return self.scale * F.linear(F.normalize(features.float()), self.frame.float())

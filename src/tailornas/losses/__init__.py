@@ -22,7 +22,7 @@ from tailornas.losses.logit_adjustment import (
     adjust_logits,
     class_priors,
 )
-from tailornas.losses.loss import LongTailLoss, NoSettings
+from tailornas.losses.loss import LongTailLoss, NoSettings, target_mask
 from tailornas.losses.mixup import MixConfig, MixedBatch, mix, mixed_loss, mixup, remix
 from tailornas.losses.reweight import (
     WEIGHTING_FORMS,
@@ -81,5 +81,6 @@ __all__ = [
     "sigmoid_focal_loss",
     "smoothed_power",
     "smoothing_factors",
+    "target_mask",
     "weights_at",
 ]

@@ -1,7 +1,7 @@
 """Losses by name, and the check that a loss and a head belong together."""
 
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, final
 
 import torch
 from pydantic import AfterValidator, BaseModel, ValidationError
@@ -17,21 +17,33 @@ from tailornas.losses.label_aware_smoothing import LabelAwareSmoothing
 from tailornas.losses.ldam import LDAM
 from tailornas.losses.logit_adjustment import LogitAdjustment
 from tailornas.losses.loss import LongTailLoss
+from tailornas.settings import expected
 from tailornas.types import ClassCounts
 
 __all__ = ["LOSSES", "LossName", "build_loss", "check_head", "loss_settings"]
 
-LOSSES: dict[str, type[LongTailLoss]] = {
-    "balanced_softmax": BalancedSoftmax,
-    "class_balanced_focal": ClassBalancedFocal,
-    "cross_entropy": CrossEntropy,
-    "focal": Focal,
-    "label_aware_smoothing": LabelAwareSmoothing,
-    "ldam": LDAM,
-    "logit_adjustment": LogitAdjustment,
-    "seql": Equalization,
-}
-"""Name -> loss; :func:`build_loss` builds it."""
+
+@final
+class _Losses(dict[str, type[LongTailLoss]]):
+    """A name that is not in the table is looked up as what it stands for."""
+
+    def __missing__(self, name: str) -> type[LongTailLoss]:
+        return self[_known(name)]
+
+
+LOSSES: dict[str, type[LongTailLoss]] = _Losses(
+    {
+        "balanced_softmax": BalancedSoftmax,
+        "class_balanced_focal": ClassBalancedFocal,
+        "cross_entropy": CrossEntropy,
+        "focal": Focal,
+        "label_aware_smoothing": LabelAwareSmoothing,
+        "ldam": LDAM,
+        "logit_adjustment": LogitAdjustment,
+        "seql": Equalization,
+    }
+)
+"""Name -> loss; :func:`build_loss` builds it. ``LOSSES["ce"]`` is that of ``cross_entropy``."""
 
 
 def _known(name: str) -> str:
@@ -52,7 +64,7 @@ def loss_settings(name: str, settings: Mapping[str, Any]) -> BaseModel:
         UnknownNameError: no such loss.
         ConfigError: a setting that the loss does not have, or a value that it cannot take.
     """
-    model = LOSSES[_known(name)].Settings
+    model = LOSSES[name].Settings
     try:
         return model(**settings)
     except ValidationError as error:
@@ -61,9 +73,7 @@ def loss_settings(name: str, settings: Mapping[str, Any]) -> BaseModel:
         if first["type"] == "extra_forbidden":
             listed = f"its settings are {known}" if known else "it has none"
             raise ConfigError(f"the loss {name!r} has no setting {setting!r}: {listed}") from error
-        raise ConfigError(
-            f"loss {name!r}, setting {setting!r}: {first['msg'][0].lower()}{first['msg'][1:]}, got {first['input']!r}"
-        ) from error
+        raise ConfigError(f"loss {name!r}, setting {setting!r}: {expected([first])}") from error
 
 
 def build_loss(
@@ -82,7 +92,7 @@ def build_loss(
         ConfigError: unknown or impossible settings.
         DataError: the loss cannot be built from these counts.
     """
-    loss = LOSSES[_known(name)](counts, loss_settings(name, settings))
+    loss = LOSSES[name](counts, loss_settings(name, settings))
     loss.generator = generator
     return loss
 

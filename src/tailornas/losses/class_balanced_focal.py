@@ -75,7 +75,7 @@ class ClassBalancedFocal(LongTailLoss):
 
     def per_image(self, logits: Tensor, targets: Tensor) -> Tensor:
         """See :meth:`LongTailLoss.per_image`; with the loss's own class weights."""
-        return self.class_weights[targets] * sigmoid_focal_loss(logits, targets, self.settings.gamma)
+        return self.class_weights.gather(0, targets) * sigmoid_focal_loss(logits, targets, self.settings.gamma)
 
     def probabilities(self, logits: Tensor) -> Tensor:
         """The sigmoids divided by their sum, ``(batch, classes)``: the loss fits one classifier a class."""

@@ -89,46 +89,54 @@ class LongTailLoss(nn.Module, ABC):
 
         Args:
             logits: ``(batch, classes)`` of any floating type; the loss is computed in float32.
-            targets: int64 ``(batch,)``.
+            targets: int64 ``(batch,)``, labels from 0 to ``classes - 1``.
             weights: class weights, ``(classes,)``; None: all 1.
 
         Returns:
             Two float32 ``(batch,)``.
 
         Raises:
-            DataError: logits or weights of another number of classes than the loss was built for.
+            DataError: logits or weights of another number of classes than the loss was built for, or not one int64
+                target an image.
             ConfigError: weights, for a loss that has its own.
+            RuntimeError: torch's own, for a target that is no label, -100 included, which
+                :func:`torch.nn.functional.cross_entropy` would leave out: to look for them would keep a GPU waiting.
         """
         if logits.ndim != 2 or logits.shape[1] != self.classes:
             raise DataError(
                 f"{type(self).__name__} was built from the counts of {self.classes} classes: expected logits "
                 f"(batch, {self.classes}), got {tuple(logits.shape)}: count the images of the classes that the head has"
             )
-        # The buffers go to the device of the logits with the first batch; later there is nothing to move.
-        self.to(logits.device)
-        losses = self.per_image(logits.float(), targets)
+        if targets.shape != logits.shape[:1] or targets.dtype != torch.int64:
+            raise DataError(
+                f"expected targets int64 ({len(logits)},) for logits {tuple(logits.shape)}, got "
+                f"{str(targets.dtype).removeprefix('torch.')} {tuple(targets.shape)}: give one label an image"
+            )
         if weights is None:
-            return losses, torch.ones_like(losses)
-        if self.own_weights:
+            weights = logits.new_ones(self.classes)
+        elif self.own_weights:
             raise ConfigError(
                 f"{type(self).__name__} has class weights of its own and got others: leave them out or use "
                 "the loss 'focal'"
             )
-        if weights.shape != (self.classes,):
+        elif weights.shape != (self.classes,):
             raise DataError(
                 f"expected one class weight for each of {self.classes} classes, got weights of shape "
                 f"{tuple(weights.shape)}: make them from the same counts, as class_weights(name, counts) does"
             )
-        image_weights = weights.to(losses)[targets]
-        return image_weights * losses, image_weights
+        # The buffers go to the device of the logits with the first batch; later there is nothing to move.
+        self.to(logits.device)
+        # Unlike an index, gather refuses negative labels, for every loss and without weights too.
+        image_weights = weights.to(logits.device, torch.float32).gather(0, targets)
+        return image_weights * self.per_image(logits.float(), targets), image_weights
 
     def forward(self, logits: Tensor, targets: Tensor, weights: Tensor | None = None) -> Tensor:
         """The mean loss of a batch, each image counted by the weight of its class.
 
-        The mean divides by the sum of the weights, as :func:`torch.nn.functional.cross_entropy` does and
-        with it the published code of LDAM-DRW. So the size of the loss, and the learning rate that suits
-        it, does not change when weights come in, and a factor common to all weights has no effect. For
-        arguments and errors see :meth:`weighted`.
+        The mean divides by the sum of the weights, as :func:`torch.nn.functional.cross_entropy` does and with it
+        cross-entropy and LDAM in the published code of LDAM-DRW; its focal loss divides by the batch and has the weight
+        inside of p too. So the size of the loss, and the learning rate that suits it, does not change when weights come
+        in, and a factor common to all weights has no effect. For arguments and errors see :meth:`weighted`.
 
         Returns:
             A float32 scalar.

@@ -39,12 +39,12 @@ class MixConfig(SettingsModel):
     def _check(self) -> Self:
         if self.name not in MIXES:
             raise UnknownNameError("mix", self.name, list(MIXES))
-        for setting, field in type(self).model_fields.items():
-            if setting != "name" and setting not in MIXES[self.name] and getattr(self, setting) != field.default:
-                raise ConfigError(
-                    f"mix {self.name!r} does not use {setting!r} and got {getattr(self, setting)!r}: leave it out or "
-                    "choose another mix"
-                )
+        used = {"name", *MIXES[self.name]}
+        if setting := self.first_given(setting for setting in type(self).model_fields if setting not in used):
+            raise ConfigError(
+                f"mix {self.name!r} does not use {setting!r} and got {getattr(self, setting)!r}: leave it out or "
+                "choose another mix"
+            )
         return self
 
 
@@ -102,7 +102,7 @@ def remix(
     images: Tensor,
     targets: Tensor,
     generator: torch.Generator,
-    counts: Tensor,
+    counts: ClassCounts,
     alpha: float = 1.0,
     kappa: float = 3.0,
     tau: float = 0.5,
@@ -117,7 +117,7 @@ def remix(
         images: float ``(batch, ...)``.
         targets: int64 ``(batch,)``.
         generator: as in :func:`mixup`.
-        counts: training images a class, float ``(classes,)``, on the device of the images.
+        counts: training images a class.
         alpha: as in :func:`mixup`.
         kappa: how many times bigger the bigger class must be; at least 1.
         tau: how much of the bigger class may be in the image; in [0, 1].
@@ -131,7 +131,8 @@ def remix(
     if not 0 <= tau <= 1:
         raise ConfigError(f"tau of remix must be in [0, 1] and is {tau}: 0.5 is usual")
     mixed = mixup(images, targets, generator, alpha)
-    first, second, share = counts[mixed.first], counts[mixed.second], mixed.share
+    sizes, share = _on(counts, images.device), mixed.share
+    first, second = sizes.gather(0, mixed.first), sizes.gather(0, mixed.second)
     to_second = (first >= kappa * second) & (share < tau)
     to_first = (second >= kappa * first) & (1 - share < tau)
     share = share.masked_fill(to_second, 0.0).masked_fill(to_first, 1.0)
@@ -146,8 +147,7 @@ def mix(
         return None
     if config.name == "mixup":
         return mixup(images, targets, generator, config.alpha)
-    sizes = _on(counts, images.device)
-    return remix(images, targets, generator, sizes, config.alpha, config.kappa, config.tau)
+    return remix(images, targets, generator, counts, config.alpha, config.kappa, config.tau)
 
 
 @lru_cache(maxsize=8)  # so that a device waits for these few numbers once, not in every batch
@@ -160,6 +160,10 @@ def mixed_loss(loss: LongTailLoss, logits: Tensor, mixed: MixedBatch, weights: T
 
     Zhang et al. 2018 and Chou et al. 2020. Without class weights, and with one share for all
     images, this is ``share * loss(logits, first) + (1 - share) * loss(logits, second)``.
+
+    With class weights the sum of the losses is divided by that of the weights, blended as the labels are, as in
+    :meth:`LongTailLoss.forward`. Deviation: the published pairings with deferred re-weighting (``Mixup_DRW`` and
+    ``Remix_DRW`` of imbalanced-DL) divide by the batch, so that there the size of the loss changes with the weights.
 
     Args:
         loss: any loss.

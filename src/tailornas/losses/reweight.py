@@ -29,9 +29,9 @@ def positive_counts(counts: ClassCounts) -> Tensor:
     Raises:
         DataError: a class has no image, so that nothing can be divided by its count.
     """
-    if 0 in counts.counts:
+    if (empty := counts.first_empty) is not None:
         raise DataError(
-            f"class {counts.counts.index(0)} has no training image: expected at least 1 in each of "
+            f"class {empty} has no training image: expected at least 1 in each of "
             f"{len(counts)} classes; remove the class or give it images"
         )
     return torch.tensor(counts.counts, dtype=torch.float64)

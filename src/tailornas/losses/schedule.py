@@ -1,5 +1,6 @@
 """When class weights or balanced sampling come in: pure functions of the share of training that is done."""
 
+from collections.abc import Sequence
 from functools import lru_cache
 from typing import Self, final
 
@@ -14,17 +15,16 @@ from tailornas.types import ClassCounts
 
 __all__ = ["SCHEDULES", "ScheduleConfig", "sampler_at", "weights_at"]
 
-SCHEDULES: dict[str, str] = {
-    "none": "class weights, if any, from the beginning",
-    "drw": "deferred re-weighting: class weights come in late",
-    "drs": "deferred re-sampling: class-balanced batches come in late",
-}
-"""Name -> what it does."""
+SCHEDULES = ("none", "drw", "drs")
+"""Names: nothing is deferred, deferred re-weighting, deferred re-sampling."""
 
 
 @final
 class ScheduleConfig(SettingsModel):
-    """A schedule and its settings (Cao et al. 2019, 1906.07413, algorithm 1).
+    """A schedule and its settings (``drw``: Cao et al. 2019, 1906.07413, algorithm 1).
+
+    ``drs`` is its counterpart with class-balanced batches; the code of the paper re-samples from the beginning only,
+    with replacement and by the effective number of images.
 
     Raises:
         UnknownNameError: no such schedule.
@@ -37,10 +37,10 @@ class ScheduleConfig(SettingsModel):
     @model_validator(mode="after")
     def _check(self) -> Self:
         if self.name not in SCHEDULES:
-            raise UnknownNameError("schedule", self.name, list(SCHEDULES))
+            raise UnknownNameError("schedule", self.name, SCHEDULES)
         if not 0 <= self.start < 1:
             raise ConfigError(f"start is a share of training in [0, 1) and is {self.start}: 0.8 is usual")
-        if self.name == "none" and self.start != type(self).model_fields["start"].default:
+        if self.name == "none" and self.first_given(["start"]):
             raise ConfigError(
                 f"schedule 'none' does not use 'start' and got {self.start}: leave it out or choose drw or drs"
             )
@@ -49,7 +49,7 @@ class ScheduleConfig(SettingsModel):
 
 def weights_at(
     schedule: ScheduleConfig,
-    weighting: Weighting | None,
+    weighting: str | Sequence[float] | None,
     counts: ClassCounts,
     progress: float,
     device: torch.device | str = "cpu",
@@ -72,7 +72,8 @@ def weights_at(
     """
     if weighting is None or (schedule.name == "drw" and not _begun(schedule, progress)):
         return None
-    return _weights_on(weighting, counts, torch.device(device))
+    hashable = weighting if isinstance(weighting, str) else tuple(weighting)
+    return _weights_on(hashable, counts, torch.device(device))
 
 
 def sampler_at(schedule: ScheduleConfig, sampler: str, progress: float) -> str:

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 
-from tailornas.methods.contenders import check_training, make_contender
+from tailornas.methods.contenders import check_training, make_contender, with_heads
 from tailornas.methods.context import Context, Settings
 from tailornas.methods.final import evaluate, measure_latency, retrain_head, train
 from tailornas.methods.fitting import Fitting
@@ -28,6 +28,7 @@ __all__ = [
     "published_source",
     "retrain_head",
     "train",
+    "with_heads",
 ]
 
 METHODS: dict[str, Callable[[Context], Artifact]] = {"imb-nas": imb_nas}

@@ -27,9 +27,17 @@ from tailornas.spaces import (
     nearest_depth,
 )
 from tailornas.stages import Artifact
-from tailornas.training import Objective, ObjectiveConfig, TwoBranchNetwork, check_two_branch
+from tailornas.training import Objective, ObjectiveConfig, TrainConfig, TwoBranchNetwork, check_two_branch
 
-__all__ = ["Contender", "baseline_network", "check_training", "found_network", "make_contender", "specimens"]
+__all__ = [
+    "Contender",
+    "baseline_network",
+    "check_training",
+    "found_network",
+    "make_contender",
+    "specimens",
+    "with_heads",
+]
 
 
 @final
@@ -179,21 +187,41 @@ def make_contender(
     Raises:
         ConfigError: the head needs longer features.
     """
-    settings, target = fitting.train, fitting.target
-    loss = build_loss(settings.loss, fitting.split.counts, None, **settings.loss_settings)
+    settings, counts = fitting.train, fitting.split.counts
+    loss = build_loss(settings.loss, counts, None, **settings.loss_settings)
+    network = with_heads(network, settings, loss, len(counts), fitting.seed, stage)
+    network.to(fitting.fabric.device).to(memory_format=torch.channels_last)
+    costs = fitting.costs(count(network, fitting.target.image_size), lambda: network)
+    return Contender(stage, name, architecture, network, loss, costs, identity)
+
+
+def with_heads(
+    network: Backbone, settings: TrainConfig, loss: LongTailLoss, classes: int, seed: int, stage: str
+) -> Backbone:
+    """The network with the branches and heads that it is trained with, in place as far as that can be.
+
+    Args:
+        network: with linear heads.
+        settings: how it is trained.
+        loss: that of the settings.
+        classes: outputs of the heads.
+        seed: the run's seed.
+        stage: name of the training stage; new numbers are drawn by it.
+
+    Raises:
+        ConfigError: the head needs longer features, or the network cannot have two branches.
+    """
     if settings.two_branch:
-        network = TwoBranchNetwork(network, len(target.classes), generator(fitting.seed, stage, "branch"))
+        network = TwoBranchNetwork(network, classes, generator(seed, stage, "branch"))
     if settings.resolved_head != "linear":
-        rng = generator(fitting.seed, stage, "head")
-        network.head = build_head(settings.resolved_head, network.feature_dim, len(target.classes), rng)
+        rng = generator(seed, stage, "head")
+        network.head = build_head(settings.resolved_head, network.feature_dim, classes, rng)
     elif not network.head_trained:
         loss.begin(network.head)
     if isinstance(network, DARTSNetwork) and network.auxiliary is not None:
         if loss.head == "cosine":
-            rng = generator(fitting.seed, stage, "auxiliary")
-            network.auxiliary.head = build_head("cosine", network.auxiliary.feature_dim, len(target.classes), rng)
+            rng = generator(seed, stage, "auxiliary")
+            network.auxiliary.head = build_head("cosine", network.auxiliary.feature_dim, classes, rng)
         if not network.head_trained:  # they are read from one file
             loss.begin(network.auxiliary.head)
-    network.to(fitting.fabric.device).to(memory_format=torch.channels_last)
-    costs = fitting.costs(count(network, target.image_size), lambda: network)
-    return Contender(stage, name, architecture, network, loss, costs, identity)
+    return network

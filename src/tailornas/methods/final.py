@@ -84,7 +84,7 @@ def plan_training(fitting: Fitting, found: Contender, baseline: Contender) -> Tr
         )
         if sentence := fitting.train.never_balanced(plan.epochs):
             fitting.run.note(f"train: {sentence}, or a longer time limit.")
-        return Artifact(plan.values())
+        return Artifact(asdict(plan))
 
     return TrainPlan(**fitting.run.stage("plan-training", inputs, compute).values)
 
@@ -100,10 +100,11 @@ def train(fitting: Fitting, plan: TrainPlan, contender: Contender) -> Contender:
         fitted = _train(fitting, contender, _train_batches(fitting, contender), plan.epochs, stage)
         fitting.note_if_short(f"The training of the {contender.name}", fitted.epochs, plan.epochs)
         values = {
-            **fitted.values(),
+            **asdict(fitted),
             "name": contender.name,
             "architecture": contender.architecture,
             "costs": asdict(contender.costs),
+            "image_size": fitting.target.image_size,
         }
         return Artifact(values, contender.network.state_dict())
 
@@ -121,7 +122,7 @@ def retrain_head(fitting: Fitting, contender: Contender) -> Contender:
     It follows the training of all contenders, so that the time it takes is nobody's more than another's.
 
     Returns:
-        The contender, with the loss of its second stage.
+        The contender, with the loss that its last logits belong to (``TrainConfig.last_objective``).
     """
     settings = fitting.train.second_stage
     if settings.name == "none":
@@ -145,7 +146,8 @@ def retrain_head(fitting: Fitting, contender: Contender) -> Contender:
     inputs = {**_train_inputs(fitting, contender), "second_stage": settings.model_dump(mode="json")}
     result = fitting.run.stage(f"{contender.stage}-head", inputs, compute)
     network.load_state_dict(dict(result.tensors))
-    return replace(contender, loss=build_loss(settings.loss, counts, None, **settings.loss_settings))
+    last = fitting.train.last_objective
+    return replace(contender, loss=build_loss(last.loss, counts, None, **last.loss_settings))
 
 
 def measure_latency(fitting: Fitting, *contenders: Contender) -> None:
@@ -161,10 +163,12 @@ def measure_latency(fitting: Fitting, *contenders: Contender) -> None:
 
 
 def evaluate(fitting: Fitting, *contenders: Contender) -> Artifact:
-    """Measures the trained contenders on the test split, which has chosen nothing.
+    """Measures the trained contenders on the test split, which has chosen nothing, or on the selection split.
+
+    See :attr:`Fitting.measured`.
 
     Returns:
-        The test metrics of each by the name of its stage; of two, the first also has the standard errors of its
+        The metrics of each by the name of its stage; of two, the first also has the standard errors of its
         differences from the second, paired, as both saw the same images.
     """
     target, groups = fitting.target, fitting.groups.groups(fitting.split.counts)
@@ -177,7 +181,7 @@ def evaluate(fitting: Fitting, *contenders: Contender) -> Artifact:
             logits, labels = predict(
                 fitting.fabric,
                 contender.network,
-                ordered(target.test, 256, target.normalization, fitting.fabric.device),
+                ordered(fitting.measured, 256, target.normalization, fitting.fabric.device),
             )
             probabilities = contender.loss.probabilities(logits)
             report = recognition_report(probabilities, labels, fitting.split.counts, target.classes, groups)
@@ -194,6 +198,8 @@ def evaluate(fitting: Fitting, *contenders: Contender) -> Artifact:
         return Artifact(values)
 
     inputs = {**_tested_inputs(fitting, contenders), "groups": fitting.groups.model_dump(mode="json")}
+    if fitting.evaluate_on != "test":
+        inputs["split"] = fitting.evaluate_on
     return fitting.run.stage("evaluate", inputs, compute)
 
 

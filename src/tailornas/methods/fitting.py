@@ -2,7 +2,7 @@
 
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
-from typing import Any, final
+from typing import Any, Literal, final
 
 import torch
 from lightning_fabric import Fabric
@@ -14,7 +14,7 @@ from tailornas.search import Costs, Limits
 from tailornas.spaces import Cost, latency
 from tailornas.stages import Run
 from tailornas.training import TrainConfig
-from tailornas.types import Normalization, TrainSplit
+from tailornas.types import Normalization, SelectionSplit, TestSplit, TrainSplit
 
 __all__ = ["Fitting"]
 
@@ -35,6 +35,8 @@ class Fitting:
         groups: how reports group classes by their training images.
         time_limit: seconds the run may take; None: the default epochs.
         compiled: networks run through ``torch.compile``.
+        evaluate_on: the split that networks are measured on: ``selection`` where something is chosen by it, so that
+            they are not fitted to it and the test split is not looked at.
     """
 
     run: Run
@@ -47,19 +49,27 @@ class Fitting:
     groups: GroupConfig
     time_limit: float | None = None
     compiled: bool = False
+    evaluate_on: Literal["test", "selection"] = "test"
 
     @property
     def split(self) -> TrainSplit:
-        """What networks are fitted to once nothing is left to choose: see :attr:`tailornas.data.Dataset.fit`."""
-        return self.target.fit
+        """What networks are fitted to: once nothing is left to choose, :attr:`tailornas.data.Dataset.fit`."""
+        return self.target.train if self.evaluate_on == "selection" else self.target.fit
+
+    @property
+    def measured(self) -> SelectionSplit | TestSplit:
+        """What networks are measured on."""
+        return self.target.selection if self.evaluate_on == "selection" else self.target.test
 
     @property
     def identity(self) -> dict[str, Any]:
         """What every trained weight depends on."""
+        apart = len(self.split) < len(self.target.fit)
         return {
             "seed": self.seed,
             "device": self.fabric.device.type,
             "precision": str(self.fabric.strategy.precision.precision),
+            **({"split": "train"} if apart else {}),
         }
 
     @property

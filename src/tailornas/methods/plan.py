@@ -2,8 +2,8 @@
 
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
-from typing import Any, final
+from dataclasses import dataclass
+from typing import final
 
 from tailornas.errors import ConfigError
 
@@ -73,10 +73,6 @@ class SearchPlan:
     pretrain_until: float | None = None
     """Seconds of the run after which the stage stops at the end of an epoch, whatever was planned."""
 
-    def values(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
-
 
 @final
 @dataclass(frozen=True)
@@ -89,10 +85,6 @@ class TrainPlan:
     found_until: float | None = None
     """Seconds of the run after which the stage stops at the end of an epoch, whatever was planned."""
     baseline_until: float | None = None
-
-    def values(self) -> dict[str, Any]:
-        """As JSON values."""
-        return asdict(self)
 
 
 def measuring_seconds(limit: float) -> float:

@@ -153,7 +153,7 @@ def plan_search(context: Context) -> SearchPlan:
         for section, (objective, epochs) in planned.items():
             if epochs and (sentence := objective.never_balanced(epochs)):
                 context.run.note(f"{section}: {sentence}, or a longer time limit.")
-        return Artifact(plan.values())
+        return Artifact(asdict(plan))
 
     return SearchPlan(**context.run.stage("plan", inputs, compute).values)
 
@@ -168,7 +168,7 @@ def pretrain(context: Context, plan: SearchPlan, supernet: SearchSpace[Backbone]
     def compute(stage: Stage) -> Artifact:
         fitted = _pretrain(context, supernet, _source_batches(context), plan.pretrain_epochs, stage)
         context.fitting.note_if_short("The supernet's training", fitted.epochs, plan.pretrain_epochs)
-        return Artifact(fitted.values(), supernet.network.state_dict())
+        return Artifact(asdict(fitted), supernet.network.state_dict())
 
     inputs = {**_pretrain_inputs(context), "epochs": plan.pretrain_epochs}
     result = context.run.stage("pretrain", inputs, compute, until=plan.pretrain_until)
@@ -212,7 +212,7 @@ def adapt(context: Context, plan: SearchPlan, supernet: Supernet) -> Supernet:
 
     def compute(stage: Stage) -> Artifact:
         fitted = _adapt(context, space, _target_batches(context), plan.adapt_epochs, stage)
-        return Artifact(fitted.values(), space.network.head.state_dict())
+        return Artifact(asdict(fitted), space.network.head.state_dict())
 
     inputs = {"pretrain": dict(supernet.identity), **_target_inputs(context), "epochs": plan.adapt_epochs}
     result = context.run.stage("adapt", inputs, compute)

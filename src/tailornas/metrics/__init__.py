@@ -1,7 +1,7 @@
 """Metrics: recognition with every class counted alike, calibration, and rank agreement."""
 
 from tailornas.metrics.auroc import auroc
-from tailornas.metrics.calibration import Reliability, expected_calibration_error, reliability
+from tailornas.metrics.calibration import expected_calibration_error
 from tailornas.metrics.groups import GroupConfig, shot_groups, tercile_groups
 from tailornas.metrics.ranking import kendall_tau, spearman_rho, top_k_overlap
 from tailornas.metrics.recognition import (
@@ -26,7 +26,6 @@ __all__ = [
     "GroupConfig",
     "GroupResult",
     "RecognitionReport",
-    "Reliability",
     "accuracy",
     "auroc",
     "balanced_accuracy",
@@ -41,7 +40,6 @@ __all__ = [
     "macro_f1",
     "mean_error",
     "recall_variances",
-    "reliability",
     "report",
     "shot_groups",
     "spearman_rho",

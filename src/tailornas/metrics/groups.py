@@ -28,11 +28,10 @@ class GroupConfig(SettingsModel):
 
     @model_validator(mode="after")
     def _numbers_fit(self) -> Self:
-        for setting in ("many", "few"):
-            if self.by == "terciles" and getattr(self, setting) != type(self).model_fields[setting].default:
-                raise ConfigError(
-                    f"{setting} has no effect with groups by 'terciles': leave it out, or set by to 'thresholds'"
-                )
+        if self.by == "terciles" and (setting := self.first_given(("many", "few"))):
+            raise ConfigError(
+                f"{setting} has no effect with groups by 'terciles': leave it out, or set by to 'thresholds'"
+            )
         _refuse_disorder(self.many, self.few)
         return self
 

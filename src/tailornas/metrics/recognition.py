@@ -1,7 +1,8 @@
 """Recognition rates that count every class alike, all computed from one confusion matrix.
 
-A class without images in the evaluated split has no recall: it is left out of every mean instead of being
-counted as 0 or 1.
+It is the argument ``confusion`` of the functions here: int64 ``(classes, classes)``, row the target, column the
+prediction, of at least one image. A class without images in the evaluated split has no recall: it is left out of every
+mean instead of being counted as 0 or 1.
 """
 
 import math
@@ -58,33 +59,18 @@ def confusion(predictions: Tensor, targets: Tensor, classes: int) -> Tensor:
 
 
 def class_recalls(confusion: Tensor) -> Tensor:
-    """Share of each class's images that were recognised: float64 ``(classes,)``, NaN where there is none.
-
-    Args:
-        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
-    """
+    """Share of each class's images that were recognised: float64 ``(classes,)``, NaN where there is none."""
     return confusion.diagonal().double() / confusion.sum(dim=1)
 
 
 def accuracy(confusion: Tensor) -> float:
-    """Share of all images that were recognised (top-1), from 0 to 1.
-
-    Args:
-        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
-    """
+    """Share of all images that were recognised (top-1), from 0 to 1."""
     return int(confusion.diagonal().sum()) / int(confusion.sum())
 
 
-def balanced_accuracy(confusion: Tensor) -> tuple[float, float]:
-    """Mean of the class recalls, and its standard error: :func:`mean_error` of :func:`recall_variances`.
-
-    Args:
-        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
-
-    Returns:
-        Balanced accuracy and standard error, both as shares.
-    """
-    return float(_scored(confusion).mean()), mean_error(recall_variances(confusion))
+def balanced_accuracy(confusion: Tensor) -> float:
+    """Mean of the class recalls; its standard error is :func:`mean_error` of :func:`recall_variances`."""
+    return float(_scored(confusion).mean())
 
 
 def recall_variances(confusion: Tensor) -> Tensor:
@@ -92,9 +78,6 @@ def recall_variances(confusion: Tensor) -> Tensor:
 
     With p the observed recall, a class whose one image was recognised would claim a variance of 0; p is therefore
     Laplace's estimate ``(k + 1) / (n + 2)`` from k of n recognised images.
-
-    Args:
-        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
 
     Returns:
         float64 ``(classes,)``, NaN for a class without images.
@@ -149,40 +132,24 @@ def mean_error(variances: Tensor) -> float:
 
 
 def macro_f1(confusion: Tensor) -> float:
-    """Mean over classes of ``2 TP / (2 TP + FP + FN)``, of the classes that have images.
-
-    Args:
-        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
-    """
+    """Mean over classes of ``2 TP / (2 TP + FP + FN)``, of the classes that have images."""
     hits, images = confusion.diagonal().double(), confusion.sum(dim=1)
     scored = images > 0
     return float((2 * hits / (images + confusion.sum(dim=0)))[scored].mean())
 
 
 def worst_class(confusion: Tensor) -> float:
-    """The lowest class recall.
-
-    Args:
-        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
-    """
+    """The lowest class recall."""
     return float(_scored(confusion).min())
 
 
 def harmonic_mean(confusion: Tensor) -> float:
-    """Harmonic mean of the class recalls; 0 where one of them is 0.
-
-    Args:
-        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
-    """
+    """Harmonic mean of the class recalls; 0 where one of them is 0."""
     return float(1 / (1 / _scored(confusion)).mean())
 
 
 def geometric_mean(confusion: Tensor) -> float:
-    """Geometric mean of the class recalls; 0 where one of them is 0.
-
-    Args:
-        confusion: int64 ``(classes, classes)``, row the target, column the prediction, of at least one image.
-    """
+    """Geometric mean of the class recalls; 0 where one of them is 0."""
     return float(_scored(confusion).log().mean().exp())
 
 

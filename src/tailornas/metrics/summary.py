@@ -35,7 +35,7 @@ __all__ = ["ClassResult", "GroupResult", "RecognitionReport", "report"]
 class GroupResult:
     """Mean recall of the classes of a group that have images in the split, how many they are, and its standard error.
 
-    ``se`` is that of the balanced accuracy over these classes; see :func:`tailornas.metrics.balanced_accuracy`.
+    ``se`` is that of the balanced accuracy over these classes; see :func:`tailornas.metrics.mean_error`.
     """
 
     recall: float
@@ -69,7 +69,7 @@ class RecognitionReport:
     Args:
         accuracy: share of all images.
         balanced_accuracy: mean of the class recalls.
-        balanced_se: its standard error; see :func:`tailornas.metrics.balanced_accuracy`.
+        balanced_se: its standard error; see :func:`tailornas.metrics.mean_error`.
         macro_f1: mean of the class F1 scores.
         worst_class: lowest class recall.
         harmonic_mean: of the class recalls.
@@ -120,12 +120,12 @@ def report(
     classes: Sequence[str],
     groups: Mapping[str, tuple[int, ...]] | None = None,
 ) -> RecognitionReport:
-    """Evaluates predictions.
+    """Evaluates predictions, on the CPU.
 
     Args:
         probabilities: ``(images, classes)``, rows that sum to 1: of logits take the softmax, or what the loss
-            says they stand for (``loss.probabilities(logits)``).
-        targets: int64 ``(images,)``.
+            says they stand for (``loss.probabilities(logits)``); on any device.
+        targets: int64 ``(images,)``, on any device.
         train_counts: training images a class.
         classes: class names in label order.
         groups: labels by group; None: many-, medium- and few-shot by the usual thresholds
@@ -142,18 +142,18 @@ def report(
             f"expected probabilities (images, {len(classes)}), one column for each class name, got "
             f"{tuple(probabilities.shape)}"
         )
+    probabilities, targets = probabilities.cpu(), targets.cpu()
     matrix = confusion(probabilities.argmax(dim=1), targets, len(classes))
     _refuse_other_than_probabilities(probabilities)
     recalls, variances, images = class_recalls(matrix), recall_variances(matrix), matrix.sum(dim=1)
     low, high = wilson_interval(matrix.diagonal(), images)
-    balanced, error = balanced_accuracy(matrix)
     if groups is None:
         groups = shot_groups(train_counts)
     rows = zip(classes, train_counts, images.tolist(), recalls.tolist(), low.tolist(), high.tolist(), strict=True)
     return RecognitionReport(
         accuracy=accuracy(matrix),
-        balanced_accuracy=balanced,
-        balanced_se=error,
+        balanced_accuracy=balanced_accuracy(matrix),
+        balanced_se=mean_error(variances),
         macro_f1=macro_f1(matrix),
         worst_class=worst_class(matrix),
         harmonic_mean=harmonic_mean(matrix),

@@ -1,6 +1,5 @@
 """The whole job: from a configuration to a run folder with a trained network and a report."""
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import cast, final
@@ -20,7 +19,8 @@ from tailornas.methods import (
     choose_source,
     published_source,
 )
-from tailornas.pipeline.images import READING, read_images
+from tailornas.pipeline.images import READING, check_apart, read_images
+from tailornas.pipeline.introduction import first, introduce
 from tailornas.pipeline.networks import network_values, weights_path
 from tailornas.report import Data, Limits, LogLine, Network, Plan, Report, Row, Verdict, render, summarize, verdict
 from tailornas.report.formats import ratio
@@ -111,6 +111,7 @@ def run(
     optuna.logging.set_verbosity(optuna.logging.WARNING)
     check_space(config.space)
     _check_source(config.source, config.data)
+    check_apart(out, config.data.data, config.source.data)
     RunFolder.check(out, to_toml(config), job="search", overwrite=overwrite)
     target = read_images(config.data, config.seed, console)
     fabric = make_fabric(config.device, target.image_size)
@@ -186,6 +187,7 @@ def _named_source(
         image_size=target.image_size,
         memory_cap_mb=data.memory_cap_mb,
         skip_bad=data.skip_bad,
+        seed=data.seed,
     )
     return apart_from(read_images(named, seed, console), target)
 
@@ -206,17 +208,8 @@ def _introduce(console: Console, folder: RunFolder, target: Dataset, source: Sup
     )
     folder.note(f"The supernet is trained on {source.description}.")
     if target.unscored:
-        folder.note(f"Classes without a selection image, which no choice can heed: {_first(target.unscored)}.")
-    if target.skipped:
-        folder.note(f"Images left out because they cannot be read: {_first(target.skipped)}.")
-    for sentence in target.notes:
-        folder.note(sentence)
-
-
-def _first(names: Sequence[str], most: int = 5) -> str:
-    """The first names, and how many more there are; the report lists them all."""
-    more = f" and {len(names) - most:,} more" if len(names) > most else ""
-    return f"{', '.join(names[:most])}{more}"
+        folder.note(f"Classes without a selection image, which no choice can heed: {first(target.unscored)}.")
+    introduce(folder, target, target.test, "test")
 
 
 def _report(
@@ -230,7 +223,7 @@ def _report(
     """Gathers what the stages left in the run folder."""
     search, limits = folder.artifact("search"), config.limits
     assert search is not None
-    found = network_values(folder, "train", config.train, "supernet" if config.init == "inherit" else "scratch")
+    found = network_values(folder, "train", config, "supernet" if config.init == "inherit" else "scratch")
     assert found["architecture"] is not None
     return Report(
         title=f"TailorNAS on {target.source}",
@@ -248,7 +241,7 @@ def _report(
         baseline_log=cast(list[LogLine], folder.logs("baseline")),
         candidates=search.values["candidates"],
         found=found,
-        baseline=network_values(folder, "baseline", config.train, "scratch"),
+        baseline=network_values(folder, "baseline", config, "scratch"),
         picture=draw(config.space, space, space.from_text(found["architecture"])),
         limits=Limits(macs=limits.macs, params=limits.params, latency_ms=limits.latency_ms),
     )

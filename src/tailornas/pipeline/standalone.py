@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import cast, final
 
 from tailornas.config import StandaloneConfig, to_toml
-from tailornas.data import Dataset
 from tailornas.errors import ConfigError
 from tailornas.methods import (
     Fitting,
@@ -19,25 +18,18 @@ from tailornas.methods import (
     retrain_head,
 )
 from tailornas.methods import train as train_contender
-from tailornas.pipeline.images import READING, read_images
+from tailornas.pipeline.images import READING, check_apart, read_images
+from tailornas.pipeline.introduction import introduce
 from tailornas.pipeline.networks import network_values, weights_path
 from tailornas.report import Data, LogLine, Network, NetworkReport, Verdict, render_network, result, summarize_one
 from tailornas.report.formats import ratio
 from tailornas.runs import Console, RunFolder, read_json, recorded_job
 from tailornas.search import Limits
 from tailornas.seeding import generator
-from tailornas.spaces import BackboneConfig, SpaceConfig, build_backbone, check_backbone, identify, space_config
+from tailornas.spaces import BackboneConfig, SpaceConfig, build_backbone, check_backbone, identify, kept_space
 from tailornas.training import make_fabric
 
-__all__ = ["TRAIN_STAGES", "Trained", "train"]
-
-TRAIN_STAGES = READING | {
-    "train": "the network",
-    "train-head": "its head, the rest frozen",
-    "latency": "its milliseconds",
-    "evaluate": "on the test split",
-}
-"""What each stage does, for people."""
+__all__ = ["Trained", "train", "train_stages"]
 
 
 @final
@@ -48,7 +40,7 @@ class Trained:
     Args:
         report: path of the report.
         weights: path of its weights.
-        network: the network, its costs and its test metrics.
+        network: the network, its costs and its metrics.
     """
 
     report: Path
@@ -62,8 +54,18 @@ class Trained:
 
     @property
     def result(self) -> Verdict:
-        """How it does on the test split."""
+        """How it does on the split that it was measured on."""
         return result(self.network)
+
+
+def train_stages(config: StandaloneConfig) -> dict[str, str]:
+    """What each stage does, for people."""
+    return READING | {
+        "train": "the network",
+        "train-head": "its head, the rest frozen",
+        "latency": "its milliseconds",
+        "evaluate": f"on the {config.evaluate_on} split",
+    }
 
 
 def train(
@@ -90,11 +92,15 @@ def train(
     """
     backbone, space = _found(config.backbone, config.space)
     check_backbone(backbone, space)
+    check_apart(out, config.data.data)
     RunFolder.check(out, to_toml(config), job="training", overwrite=overwrite)
     target = read_images(config.data, config.seed, console)
     fabric = make_fabric(config.device, target.image_size)
     rng = generator(config.seed, "train", "weights")
-    network = build_backbone(backbone, space, target.image_size, len(target.classes), rng)
+    told: list[str] = []
+    network = build_backbone(backbone, space, target.image_size, len(target.classes), rng, tell=told.append)
+    if network.head_trained and (config.train.two_branch or config.train.resolved_head != "linear"):
+        told.append(f"The linear head in {backbone.weights} is left out: another head is trained.")
     if backbone.weights is not None and network.pretrained_normalization is not None:
         # Weights that were fitted to pixels of some statistics go on from pixels of the same.
         target = replace(target, normalization=network.pretrained_normalization)
@@ -109,15 +115,22 @@ def train(
             limits=Limits(),
             groups=config.groups,
             compiled=config.device.compile,
+            evaluate_on=config.evaluate_on,
         )
         check_training(fitting, network)
         console.note(
-            f"{target.description}: {len(fitting.split):,} training and {len(target.test):,} test images of "
-            f"{len(target.classes)} classes, {target.image_size} pixels, imbalance factor "
-            f"{ratio(fitting.split.counts.imbalance_factor)}."
+            f"{target.description}: {len(fitting.split):,} training and {len(fitting.measured):,} "
+            f"{config.evaluate_on} images of {len(target.classes)} classes, {target.image_size} pixels, imbalance "
+            f"factor {ratio(fitting.split.counts.imbalance_factor)}."
         )
-        for sentence in target.notes:
+        if config.evaluate_on == "selection":
+            folder.note(
+                "Measured on the selection split, to choose by: it was kept out of training, and no test image was "
+                "looked at. Train what you choose once more without --evaluate-on, and report that."
+            )
+        for sentence in told:
             folder.note(sentence)
+        introduce(folder, target, fitting.measured, config.evaluate_on)
         identity = {
             "backbone": backbone.name,
             "space": space and identify(space),
@@ -129,8 +142,8 @@ def train(
         contender = retrain_head(fitting, train_contender(fitting, plan, contender))
         measure_latency(fitting, contender)
         evaluate(fitting, contender)
-        trained = network_values(folder, "train", config.train, backbone.weights or "scratch")
-        report = _report(config, folder, target, trained, command)
+        trained = network_values(folder, "train", config, backbone.weights or "scratch")
+        report = _report(config, folder, fitting, trained, command)
         return Trained(
             report=folder.write("report.html", render_network(report)),
             weights=weights_path(folder, "train", config.train),
@@ -139,14 +152,18 @@ def train(
 
 
 def _report(
-    config: StandaloneConfig, folder: RunFolder, target: Dataset, trained: Network, command: str
+    config: StandaloneConfig, folder: RunFolder, fitting: Fitting, trained: Network, command: str
 ) -> NetworkReport:
     """Gathers what the stages left in the run folder."""
-    # Nothing was selected: images that were held out for it were trained on, and a list of the source's is not used.
+    target, counts = fitting.target, fitting.split.counts
+    # Of the splits to choose by and to test on one is used: measured on the test split, the images that were held out
+    # to choose by are trained on, and a list of the source's is left alone.
+    unused = "selection_counts" if config.evaluate_on == "test" else "test_counts"
     data = {
         **target.values(),
-        "train_counts": list(target.fit.counts),
-        "selection_counts": None,
+        "imbalance_factor": counts.imbalance_factor,
+        "train_counts": list(counts),
+        unused: None,
         "unscored": [],
     }
     second = config.train.second_stage.name != "none"
@@ -182,13 +199,7 @@ def _found(backbone: BackboneConfig, space: SpaceConfig | None) -> tuple[Backbon
             f"{result} is of an earlier version, which did not keep the space: name what was found as the backbone "
             "SPACE:ARCHITECTURE"
         )
-    settings = dict(kept["settings"])
-    searched = space_config(settings.pop("name"), settings)
-    if identify(searched).get("sha256") != kept["identity"].get("sha256"):
-        raise ConfigError(
-            f"{searched.name} has changed since the search in {folder}: expected the file that was searched; restore "
-            "it, or search again"
-        )
+    searched = kept_space(kept["settings"], kept["identity"], f"search in {folder}")
     architecture = values["candidates"][values["winner"]]["architecture"]
     return backbone.model_copy(update={"name": f"{searched.name}:{architecture}"}), searched
 

@@ -117,7 +117,7 @@ def _sections(inspection: Inspection, values: DataValues) -> list[Section]:
     ]
     sizes = inspection.sizes
     if len(sizes) and (sizes != sizes[0]).any():
-        aid = "How many images are how wide and how high, as stored; a run makes them squares of one size."
+        aid = "How many images are how wide and how high, as stored; a run sees the centre of each, as a square."
         drawn = plot(image_sizes(sizes), "Histogram of image widths and heights")
         sections.append(Section("fig-sizes", "Image sizes", aid, [Panel(drawn)]))
     return sections

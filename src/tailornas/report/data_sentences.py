@@ -4,15 +4,17 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Literal
 
-from tailornas.data import Inspection, Part, PartName, Problem, passed_over_note
+from tailornas.data import Inspection, Part, PartName, Problem
 
-__all__ = ["BALANCED", "SMALL", "advice", "found", "warnings"]
+__all__ = ["BALANCED", "SMALL", "advice", "found", "seen", "warnings"]
 
 BALANCED = 1.5
 """Imbalance factor up to which classes count as nearly equal in size."""
 
 SMALL = 5
 """A class of fewer images is named: not every split gets one, or a rate on it has steps of 20% and more."""
+
+_CROPPED = 0.5  # share of the median image under which its square is said to be too little of it
 
 
 def warnings(inspection: Inspection) -> Iterator[str]:
@@ -40,8 +42,12 @@ def warnings(inspection: Inspection) -> Iterator[str]:
     if copies["class"]:
         apart = "" if "test" in parts else "; a run tests on all copies of one or on none"
         yield f"{_images(copies['class'], 'is', 'are')} there more than once in a class{apart}."
-    if inspection.passed_over:
-        yield passed_over_note(inspection.passed_over)
+    yield from inspection.listing
+    if len(inspection.sizes) and inspection.kept < _CROPPED:
+        yield (
+            f"The centred square, which is all that a run sees of an image, is {inspection.kept:.0%} of the median "
+            "image: cut the images or pad them to squares, where what matters may lie outside of it."
+        )
     small = [name for name, n in zip(classes, inspection.counts, strict=True) if n < SMALL]
     if small:
         yield f"{_classes(small)} fewer than {SMALL} images."
@@ -80,6 +86,17 @@ def advice(inspection: Inspection, groups: Mapping[str, tuple[int, ...]]) -> Ite
             f"By the fixed thresholds no class is {' or '.join(f'{name}-shot' for name in absent)}: "
             "to compare large classes with small ones, let a run group by terciles (--set groups.by=terciles)."
         )
+
+
+def seen(image_size: int, kept: float) -> str:
+    """Says in a few words what a run makes of an image.
+
+    Args:
+        image_size: height and width in pixels that it is decoded to.
+        kept: share of the median image that is left of it, of 0 to 1.
+    """
+    centre = f", the centre: {kept:.0%} of the median image" if kept < 1 else ""
+    return f"{image_size} x {image_size} pixels{centre} (--image-size for another size)"
 
 
 def _images(number: int, one: str, several: str) -> str:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from tailornas.data import Inspection, Part, Problem
 from tailornas.metrics import shot_groups, tercile_groups
-from tailornas.report.data_sentences import SMALL, advice, found, warnings
+from tailornas.report.data_sentences import SMALL, advice, found, seen, warnings
 from tailornas.types import ClassCounts
 
 __all__ = [
@@ -19,6 +19,7 @@ __all__ = [
     "DuplicateValues",
     "GroupValues",
     "ProblemValues",
+    "SeenValues",
     "SizeValues",
     "data_values",
 ]
@@ -59,6 +60,14 @@ class SizeValues(TypedDict):
     max: int
 
 
+class SeenValues(TypedDict):
+    """What a run sees of an image: a square of ``size`` pixels, which is the share ``kept`` of the median image."""
+
+    size: int
+    kept: float
+    text: str
+
+
 class ProblemValues(TypedDict):
     """An image that is broken or odd."""
 
@@ -77,8 +86,9 @@ class DuplicateValues(TypedDict):
 
 
 class DataValues(TypedDict):
-    """Everything that is told; ``imbalance_factor`` is None where a class is empty, ``sizes`` where no image is usable.
+    """Everything that is told.
 
+    ``imbalance_factor`` is None where a class is empty, ``sizes`` and ``seen`` where no image is usable.
     ``common_sizes`` are ``[width, height, images]``. ``fit_groups`` are the groups of a run's own report, which go by
     the images left once the test images are set apart. ``passed_over`` counts the files that lie among the images but
     have no image's name, by ending and class.
@@ -98,6 +108,7 @@ class DataValues(TypedDict):
     per_class: list[ClassValues]
     sizes: dict[str, SizeValues] | None
     common_sizes: list[list[int]]
+    seen: SeenValues | None
     modes: dict[str, int]
     formats: dict[str, int]
     bad: list[ProblemValues]
@@ -156,6 +167,7 @@ def data_values(inspection: Inspection, data: str) -> DataValues:
         "per_class": per_class,
         "sizes": _sizes(sizes) if len(sizes) else None,
         "common_sizes": [[*size, images] for size, images in _common_sizes(sizes)],
+        "seen": _seen(inspection) if len(sizes) else None,
         "modes": _merged(part.scan.modes for part in parts.values()),
         "formats": _merged(part.scan.formats for part in parts.values()),
         "bad": [_problem(inspection, *entry) for entry in found(parts, "bad")],
@@ -196,6 +208,11 @@ def _sizes(sizes: NDArray[np.int32]) -> dict[str, SizeValues]:
         side: {"min": int(pixels.min()), "median": float(np.median(pixels)), "max": int(pixels.max())}
         for side, pixels in (("width", sizes[:, 0]), ("height", sizes[:, 1]))
     }
+
+
+def _seen(inspection: Inspection) -> SeenValues:
+    size, kept = inspection.image_size, inspection.kept
+    return {"size": size, "kept": kept, "text": seen(size, kept)}
 
 
 def _common_sizes(sizes: NDArray[np.int32]) -> list[tuple[tuple[int, int], int]]:

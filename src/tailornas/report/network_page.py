@@ -1,11 +1,13 @@
 """The page on one network, trained without a search, as one HTML file that needs nothing else."""
 
 from tailornas.report.figures import by_size
+from tailornas.report.glossary import explained
 from tailornas.report.page import render_template, stage_times
 from tailornas.report.recognition import most_confused
 from tailornas.report.sections import Section, class_section, confusion_section, recall_section, training_section
 from tailornas.report.style import FOUND, TEST
 from tailornas.report.summary import result, summarize_one
+from tailornas.report.use import preparation
 from tailornas.report.values import NetworkReport
 
 __all__ = ["network_sections", "render_network"]
@@ -15,16 +17,20 @@ def render_network(report: NetworkReport) -> str:
     """Returns the page as HTML text, to be written as UTF-8; safe as :func:`tailornas.report.render` is."""
     network = report.network
     classes = network["metrics"]["per_class"]
+    told, summary, figures = result(network), summarize_one(network), network_sections(report)
+    words = [told.sentence, *(" ".join(row) for rows in summary.values() for row in rows)]
     return render_template(
         "network.html.j2",
         title=report.title,
         report=report,
-        result=result(network),
-        summary=summarize_one(network),
-        sections=network_sections(report),
+        result=told,
+        summary=summary,
+        terms=explained([*words, *(figure.aid for figure in figures)], [network["loss"]]),
+        sections=figures,
         classes=[classes[i] for i in by_size([entry["train"] for entry in classes])],
         confusions=most_confused(network["metrics"]),
         stages=stage_times(report.seconds),
+        prepared=preparation(report.data),
     )
 
 

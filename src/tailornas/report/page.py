@@ -13,9 +13,11 @@ from plotly.offline import get_plotlyjs
 
 from tailornas.report.figures import by_size
 from tailornas.report.formats import count, duration, percent, ratio
+from tailornas.report.glossary import explained
 from tailornas.report.recognition import most_confused
 from tailornas.report.sections import fitted_text, limits_text, sections
 from tailornas.report.summary import summarize, verdict
+from tailornas.report.use import advice, preparation
 from tailornas.report.values import Plan, Report
 
 __all__ = ["StageTime", "render", "render_template", "stage_times"]
@@ -66,18 +68,25 @@ def render(report: Report) -> str:
     script but the two that the page brings.
     """
     found, baseline = report.found["metrics"]["per_class"], report.baseline["metrics"]["per_class"]
+    judged, summary = verdict(report.found, report.baseline), summarize(report.found, report.baseline)
+    figures = sections(report)
+    words = [judged.sentence, *(f"{row.label} {row.found}" for rows in summary.values() for row in rows)]
+    words += [text for figure in figures for text in (figure.aid, *(panel.title for panel in figure.panels))]
     return render_template(
         "page.html.j2",
         title=report.title,
         report=report,
-        verdict=verdict(report.found, report.baseline),
-        summary=summarize(report.found, report.baseline),
-        sections=sections(report),
+        verdict=judged,
+        summary=summary,
+        terms=explained(words, [report.found["loss"], report.baseline["loss"]]),
+        sections=figures,
         classes=[(found[i], baseline[i]) for i in by_size([entry["train"] for entry in found])],
         confusions=most_confused(report.found["metrics"]),
         limits=limits_text(report.limits),
         fitted=fitted_text(report.data, report.found["metrics"]),
         stages=stage_times(report.seconds, report.plan),
+        prepared=preparation(report.data),
+        advice=advice(judged, report.found, report.baseline),
     )
 
 

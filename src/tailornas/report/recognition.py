@@ -46,8 +46,8 @@ class Confused:
     Args:
         true: name of their class.
         predicted: name of the other.
-        images: how many test images are.
-        share: of the test images of their class.
+        images: how many are.
+        share: of the measured images of their class.
     """
 
     true: str
@@ -57,7 +57,7 @@ class Confused:
 
 
 def class_recalls(found: Metrics, baseline: Metrics | None = None) -> go.Figure:
-    """Recall of every class on the test split, with Wilson intervals, against the class's training images.
+    """Recall of every class on the measured split, with Wilson intervals, against the class's training images.
 
     Beyond :data:`NAMED_CLASSES` a line adds the mean over tenths of the classes by size.
 
@@ -70,12 +70,12 @@ def class_recalls(found: Metrics, baseline: Metrics | None = None) -> go.Figure:
     left, right = [marks[0] for marks in places], [marks[-1] for marks in places]
     legend: dict[str, Any]
     if baseline is None:
-        traces = _recalls(found["per_class"], left, "", FOUND, "circle")
+        traces = _recalls(found, left, "", FOUND, "circle")
         legend = {"showlegend": False, "margin": {"t": 10}}
     else:
         traces = [
-            *_recalls(baseline["per_class"], right, "baseline", BASELINE, "diamond"),
-            *_recalls(found["per_class"], left, "found network", FOUND, "circle"),
+            *_recalls(baseline, right, "baseline", BASELINE, "diamond"),
+            *_recalls(found, left, "found network", FOUND, "circle"),
         ]
         legend = {"legend": {"traceorder": "reversed"}}
     ends = log10(min(left)), log10(max(right))
@@ -118,7 +118,7 @@ def side_by_side(counts: Sequence[int], marks: int) -> list[tuple[float, ...]]:
 
 
 def confusion_matrix(metrics: Metrics) -> go.Figure:
-    """Share of each true class's test images by predicted class, from the largest class to the smallest."""
+    """Share of each true class's measured images by predicted class, from the largest class to the smallest."""
     order = by_size([c["train"] for c in metrics["per_class"]])
     together = ceil(len(order) / CELLS)
     cell = {i: rank // together for rank, i in enumerate(order)}
@@ -171,7 +171,8 @@ def confusion_matrix(metrics: Metrics) -> go.Figure:
         text=[["" if not share or share < 0.005 else f"{100 * share:.0f}" for share in row] for row in shares],
         texttemplate="%{text}" if written else None,
         hovertemplate=(
-            "true: %{y}<br>predicted: %{x}<br>%{customdata} test images, %{z:.1%} of the row<extra></extra>"
+            f"true: %{{y}}<br>predicted: %{{x}}<br>%{{customdata}} {metrics['split']} images, "
+            "%{z:.1%} of the row<extra></extra>"
         ),
     )
     return figure(
@@ -206,7 +207,8 @@ def _round_step(size: int) -> int:
     return step
 
 
-def _recalls(classes: Sequence[ClassRecall], places: Sequence[float], name: str, color: str, symbol: str) -> list[Any]:
+def _recalls(metrics: Metrics, places: Sequence[float], name: str, color: str, symbol: str) -> list[Any]:
+    classes = metrics["per_class"]
     many, intervals = len(classes) > NAMED_CLASSES, len(classes) <= INTERVALS
     size, opacity = (9, 1.0) if not many else (6, 0.5) if intervals else (5, 0.25)
     shown: list[tuple[float, ClassRecall, float, float, float]] = []
@@ -235,7 +237,7 @@ def _recalls(classes: Sequence[ClassRecall], places: Sequence[float], name: str,
         hovertext=[
             f"<b>{label(entry['name'])}</b>{name and f', {name}'}<br>recall {percent(recall)} "
             f"(95% interval {percent(low)} to {percent(high)})<br>"
-            f"{entry['train']:,} training images, {entry['n']:,} test images"
+            f"{entry['train']:,} training images, {entry['n']:,} {metrics['split']} images"
             for _, entry, recall, low, high in shown
         ],
         hoverinfo="text",

@@ -83,8 +83,9 @@ def sections(report: Report) -> list[Section]:
 
 def class_section(data: Data, fitted: str = "") -> Section:
     """The class sizes in every split that there is; ``fitted`` is a further sentence, see :func:`fitted_text`."""
-    chosen = data["selection_counts"] is not None
-    splits, number = ("training, selection and test", "three") if chosen else ("training and test", "two")
+    others = {"selection": data["selection_counts"], "test": data["test_counts"]}
+    *names, last = ["training", *(name for name, counts in others.items() if counts is not None)]
+    splits, number = f"{', '.join(names)} and {last}", "three" if len(names) == 2 else "two"
     scale = ", on a logarithmic axis" if data["imbalance_factor"] >= LOG_FROM else ""
     aid = f"Images of each class in the {splits} split, from the largest class to the smallest{scale}."
     drawn = plot(class_counts(data), f"Class sizes in the {number} splits")
@@ -97,7 +98,7 @@ def recall_section(found: Metrics, baseline: Metrics | None = None) -> Section:
     intervals = "bars are" if classes <= INTERVALS else "hovering shows"
     lines = "" if classes <= NAMED_CLASSES else "the line is the mean" if baseline is None else "lines are means"
     aid = (
-        "A mark is a class, at its training images and its recall on the test split; "
+        f"A mark is a class, at its training images and its recall on the {found['split']} split; "
         f"{intervals} 95% Wilson intervals{lines and f', {lines} over tenths of the classes'}."
     )
     whose = "" if baseline is None else ", for both networks"
@@ -121,18 +122,18 @@ def training_section(*stages: tuple[str, Sequence[LogLine], str]) -> Section:
 
 
 def confusion_section(metrics: Metrics, network: str) -> Section:
-    """What ``network``, as it is called within a sentence, predicts for the test images of every class."""
-    classes = len(metrics["per_class"])
+    """What ``network``, as it is called within a sentence, predicts for the measured images of every class."""
+    split, classes = metrics["split"], len(metrics["per_class"])
     together = ""
     if classes > CELLS:
         together = f"; {-(-classes // CELLS)} classes next in size share a row and a column"
     aid = (
-        "A row is a true class and shows as which classes its test images were predicted, in percent; "
+        f"A row is a true class and shows as which classes its {split} images were predicted, in percent; "
         f"the diagonal is right{together}."
     )
     drawn = plot(
         confusion_matrix(metrics),
-        f"Confusion matrix of {network} on the test split",
+        f"Confusion matrix of {network} on the {split} split",
         style="named" if WRITTEN < classes <= NAMED_CLASSES else "",
     )
     return Section("fig-confusion", f"What {network} confuses", aid, [Panel(drawn)])

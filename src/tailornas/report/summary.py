@@ -1,11 +1,11 @@
-"""Networks on the test split in one sentence and one table: one alone, or the found one beside the baseline."""
+"""What networks recognise in one sentence and one table: of one alone, or of the found one beside the baseline."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Literal, final
 
 from tailornas.report.formats import count, duration, milliseconds, percent, points, relative, with_error
-from tailornas.report.values import Network, Timing
+from tailornas.report.values import Metrics, Network, Timing
 
 __all__ = ["Row", "Verdict", "result", "summarize", "summarize_one", "verdict"]
 
@@ -13,7 +13,7 @@ __all__ = ["Row", "Verdict", "result", "summarize", "summarize_one", "verdict"]
 @final
 @dataclass(frozen=True)
 class Verdict:
-    """How a network does on the test split, or who of two does better, as one sentence in two parts.
+    """How a network does on the split that it is measured on, or who of two does better, as one sentence in two parts.
 
     Args:
         outcome: the winner, or ``noise`` where the difference is too small to name one; None of a network alone.
@@ -38,14 +38,16 @@ def verdict(found: Network, baseline: Network) -> Verdict:
     test images.
 
     How far it would be another after other trainings, from one seed to the next, one training of each network cannot
-    say, and the sentence says so. Below twice the standard error, a difference is noise.
+    say, and the sentence says so. Below twice the standard error, a difference is noise. Where classes have no test
+    image, the sentence says how many.
     """
     ours, theirs = found["metrics"], baseline["metrics"]
     rates, errors = (ours["balanced_accuracy"], theirs["balanced_accuracy"]), found["difference_se"]
     assert errors is not None
     difference, error = rates[0] - rates[1], errors["balanced_accuracy"]
+    where = f"on the test split, {scored}," if (scored := _scored(ours)) else "on the test split"
     evidence = (
-        f"on the test split the found network has {percent(rates[0])} balanced accuracy with "
+        f"{where} the found network has {percent(rates[0])} balanced accuracy with "
         f"{count(found['macs'])} MACs and {count(found['params'])} parameters, the baseline "
         f"{percent(rates[1])} with {count(baseline['macs'])} and {count(baseline['params'])}; the difference "
         f"of {points(difference)} points has a paired standard error of {100 * error:.1f} (over test images: "
@@ -64,16 +66,17 @@ def verdict(found: Network, baseline: Network) -> Verdict:
 
 
 def result(network: Network) -> Verdict:
-    """The balanced accuracy on the test split with its standard error, the top-1 accuracy and the worst class."""
+    """The balanced accuracy with its standard error, the top-1 accuracy and the worst class; how many have no image."""
     metrics = network["metrics"]
     balanced = with_error(percent(metrics["balanced_accuracy"]), metrics["balanced_se"])
     lowest = min(entry["recall"] for entry in metrics["per_class"] if entry["recall"] is not None)
     names = [entry["name"] for entry in metrics["per_class"] if entry["recall"] == lowest]
     worst = f"the worst class, {names[0]}," if len(names) == 1 else f"each of the {len(names)} worst classes"
+    top1 = f"its top-1 accuracy is {percent(metrics['accuracy'])}, and of {worst} it recognises {percent(lowest)}."
     return Verdict(
         None,
-        f"{network['name']} has {balanced} balanced accuracy on the test split",
-        f"its top-1 accuracy is {percent(metrics['accuracy'])}, and of {worst} it recognises {percent(lowest)}.",
+        f"{network['name']} has {balanced} balanced accuracy on the {metrics['split']} split",
+        f"{scored}; {top1}" if (scored := _scored(metrics)) else top1,
     )
 
 
@@ -98,7 +101,7 @@ class Row:
 
 
 def summarize(found: Network, baseline: Network) -> dict[str, list[Row]]:
-    """The summary table's rows by part: cost, training, test split."""
+    """The summary table's rows by part: cost, training, and the split that both are measured on."""
     return {
         "Cost": _cost(found, baseline),
         "Training": [
@@ -107,7 +110,7 @@ def summarize(found: Network, baseline: Network) -> dict[str, list[Row]]:
             Row("Epochs", _epochs(found), _epochs(baseline)),
             _time(found["seconds"], baseline["seconds"]),
         ],
-        "Test split": _recognition(found, baseline),
+        f"{found['metrics']['split'].capitalize()} split": _recognition(found, baseline),
     }
 
 
@@ -115,6 +118,15 @@ def summarize_one(network: Network) -> dict[str, list[tuple[str, str]]]:
     """The same rows of one network: label and value, by part."""
     parts = summarize(network, network)
     return {part: [(row.label, row.found) for row in rows] for part, rows in parts.items()}
+
+
+def _scored(metrics: Metrics) -> str:
+    """How many classes the rates are over, where these are not all: ``over 6 of 10 classes (the other 4 have ...)``."""
+    missing, classes = len(metrics["unscored"]), len(metrics["per_class"])
+    if not missing:
+        return ""
+    others = "the other one has" if missing == 1 else f"the other {missing:,} have"
+    return f"over {classes - missing:,} of {classes:,} classes ({others} no {metrics['split']} image)"
 
 
 def _higher(difference: float, error: float) -> Literal["found", "baseline"] | None:
@@ -160,7 +172,12 @@ def _latency(found: Timing, baseline: Timing) -> Row:
 
 def _recognition(found: Network, baseline: Network) -> list[Row]:
     ours, theirs, paired = found["metrics"], baseline["metrics"], found["difference_se"]
-    rows = [
+    rows = []
+    if missing := len(ours["unscored"]):
+        classes = len(ours["per_class"])
+        covered = f"{classes - missing:,} of {classes:,}"
+        rows.append(Row(f"Classes with {ours['split']} images", covered, covered))
+    rows += [
         _judged(
             _rates("Balanced accuracy", ours["balanced_accuracy"], theirs["balanced_accuracy"]),
             ours["balanced_accuracy"] - theirs["balanced_accuracy"],
@@ -169,9 +186,15 @@ def _recognition(found: Network, baseline: Network) -> list[Row]:
         ),
         _rates("Top-1 accuracy", ours["accuracy"], theirs["accuracy"]),
     ]
-    for name, group in ours["groups"].items():
-        other, classes = theirs["groups"][name], "1 class" if group["classes"] == 1 else f"{group['classes']} classes"
-        row = _rates(f"{name.capitalize()}-shot ({classes})", group["recall"], other["recall"])
+    for name, size in ours["group_sizes"].items():
+        group, other = ours["groups"].get(name), theirs["groups"].get(name)
+        scored = group["classes"] if group else 0
+        among = "" if scored == size else f"{scored:,} of "
+        label = f"{name.capitalize()}-shot ({among}{size:,} {'class' if size == 1 else 'classes'})"
+        if group is None or other is None:
+            rows.append(Row(label, "\N{EN DASH}", "\N{EN DASH}"))
+            continue
+        row = _rates(label, group["recall"], other["recall"])
         difference, errors = group["recall"] - other["recall"], (group["se"], other["se"])
         rows.append(_judged(row, difference, errors, paired["groups"][name] if paired else None))
     rows += [

@@ -1,7 +1,7 @@
 """What the report is made from: the JSON values that the stages of a run leave behind."""
 
 from dataclasses import dataclass, field
-from typing import Any, NotRequired, TypedDict, final
+from typing import Any, Literal, NotRequired, TypedDict, final
 
 __all__ = [
     "Candidate",
@@ -23,8 +23,9 @@ class Data(TypedDict):
     """The images of a run; every list with one entry a class is in label order.
 
     ``imbalance_factor`` is infinite where a class is empty; ``selection_counts`` is None where nothing is chosen, so
-    that all images but the test split are trained on; ``unscored`` names the classes without a selection image,
-    ``skipped`` the files left out because they cannot be read.
+    that all images but the test split are trained on, and ``test_counts`` where no test image is looked at;
+    ``unscored`` names the classes without a selection image, ``skipped`` the files left out because they cannot be
+    read; ``mean`` and ``std``, by channel, are what pixels between 0 and 1 are normalised by.
     """
 
     source: str
@@ -35,9 +36,11 @@ class Data(TypedDict):
     classes: list[str]
     train_counts: list[int]
     selection_counts: list[int] | None
-    test_counts: list[int]
+    test_counts: list[int] | None
     unscored: list[str]
     skipped: list[str]
+    mean: list[float]
+    std: list[float]
 
 
 class Plan(TypedDict):
@@ -75,7 +78,7 @@ class Candidate(TypedDict):
 
 
 class Group(TypedDict):
-    """Mean recall of the many-, medium- or few-shot classes, how many they are, and its standard error."""
+    """Mean recall of the many-, medium- or few-shot classes with images, how many they are, and its standard error."""
 
     recall: float
     classes: int
@@ -83,7 +86,7 @@ class Group(TypedDict):
 
 
 class ClassRecall(TypedDict):
-    """One class on the test split: ``n`` test images, its recall, and the 95% Wilson interval of that."""
+    """One class on the measured split: its ``n`` images there, its recall, and the 95% Wilson interval of that."""
 
     name: str
     train: int
@@ -94,12 +97,14 @@ class ClassRecall(TypedDict):
 
 
 class Metrics(TypedDict):
-    """A finished network on the test split; every rate is from 0 to 1.
+    """A finished network on the test split, or on the selection split; every rate is from 0 to 1.
 
-    ``groups`` has the groups with test images only; ``confusion`` is ``[true class, predicted class,
-    images]`` for the pairs that occurred; ``unscored`` names the classes without test images, which no mean includes.
+    ``split`` is which; ``groups`` has the groups with images in it only, ``group_sizes`` the classes of every group,
+    those without images included; ``confusion`` is ``[true class, predicted class, images]`` for the pairs that
+    occurred; ``unscored`` names the classes without images in the split, which no mean includes.
     """
 
+    split: Literal["test", "selection"]
     accuracy: float
     balanced_accuracy: float
     balanced_se: float
@@ -110,6 +115,7 @@ class Metrics(TypedDict):
     ece: float
     auroc: float | None
     groups: dict[str, Group]
+    group_sizes: dict[str, int]
     per_class: list[ClassRecall]
     confusion: list[list[int]]
     unscored: list[str]
@@ -131,11 +137,12 @@ class Timing(TypedDict):
 
 
 class Network(TypedDict):
-    """A network trained to the end, what it costs and how it does on the test split.
+    """A network trained to the end, what it costs and how it does on images that it was not fitted to.
 
     ``head_epochs`` are those of a second stage, 0 where it has none, and ``seconds`` are those of both stages, None
     where those of one are not known.
-    ``difference_se`` is the found network's, against the baseline; None of any other network.
+    ``weights`` is its file, relative to the run folder, and ``probabilities`` says how its outputs become
+    probabilities. ``difference_se`` is the found network's, against the baseline; None of any other network.
     """
 
     name: str
@@ -148,6 +155,8 @@ class Network(TypedDict):
     seconds: float | None
     init: str
     loss: str
+    weights: str
+    probabilities: str
     metrics: Metrics
     difference_se: DifferenceErrors | None
 

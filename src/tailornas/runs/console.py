@@ -17,7 +17,7 @@ from tailornas.runs.pace import Pace, Shown, duration
 from tailornas.runs.printing import print_line
 from tailornas.text import printable
 
-__all__ = ["Console", "PlainConsole", "QuietConsole", "TerminalConsole", "make_console"]
+__all__ = ["Console", "PlainConsole", "TerminalConsole", "make_console"]
 
 REFRESH_SECONDS = 0.25
 """A bar is drawn at most this often."""
@@ -68,7 +68,7 @@ def make_console(titles: Mapping[str, str], *, quiet: bool = False) -> Console:
         quiet: print the summary only.
     """
     if quiet:
-        return QuietConsole(sys.stdout)
+        return PlainConsole(titles, sys.stdout, quiet=True)
     terminal = rich.console.Console()
     if sys.stdout.isatty() and terminal.is_interactive:
         return TerminalConsole(titles, terminal)
@@ -177,10 +177,18 @@ class PlainConsole:
         titles: see :func:`make_console`.
         file: where to print.
         clock: seconds.
+        quiet: print the summary only.
     """
 
-    def __init__(self, titles: Mapping[str, str], file: TextIO, clock: Callable[[], float] = time.monotonic) -> None:
-        self._titles, self._file, self._clock = titles, file, clock
+    def __init__(
+        self,
+        titles: Mapping[str, str],
+        file: TextIO,
+        clock: Callable[[], float] = time.monotonic,
+        *,
+        quiet: bool = False,
+    ) -> None:
+        self._titles, self._file, self._clock, self._quiet = titles, file, clock, quiet
         self._pace = Pace(clock())
         self._printed = 0.0
 
@@ -212,55 +220,19 @@ class PlainConsole:
 
     def note(self, text: str, *, summary: bool = False) -> None:
         """Prints the sentence."""
-        print_line(self._file, printable(text))
-
-    def table(
-        self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, summary: bool = False
-    ) -> None:
-        """Prints the table, numbers to the right."""
-        _print_table(self._file, title, columns, rows)
-
-    def _line(self, name: str, *parts: str) -> None:
-        print_line(self._file, "  ".join([name.ljust(_widths(self._titles)[0]), *filter(None, parts)]))
-
-
-@final
-class QuietConsole:
-    """Prints the summary and nothing else.
-
-    Args:
-        file: where to print.
-    """
-
-    def __init__(self, file: TextIO) -> None:
-        self._file = file
-
-    def stage_started(self, name: str, resumed: bool) -> None:
-        """Prints nothing."""
-
-    def stage_skipped(self, name: str) -> None:
-        """Prints nothing."""
-
-    def progress(self, name: str, done: int, total: int, unit: str, shown: Shown) -> None:
-        """Prints nothing."""
-
-    def stage_finished(self, name: str, seconds: float) -> None:
-        """Prints nothing."""
-
-    def stage_stopped(self, name: str) -> None:
-        """Prints nothing."""
-
-    def note(self, text: str, *, summary: bool = False) -> None:
-        """Prints a sentence of the summary."""
-        if summary:
+        if summary or not self._quiet:
             print_line(self._file, printable(text))
 
     def table(
         self, title: str, columns: Sequence[str], rows: Sequence[Sequence[str]], *, summary: bool = False
     ) -> None:
-        """Prints a table of the summary."""
-        if summary:
+        """Prints the table, numbers to the right."""
+        if summary or not self._quiet:
             _print_table(self._file, title, columns, rows)
+
+    def _line(self, name: str, *parts: str) -> None:
+        if not self._quiet:
+            print_line(self._file, "  ".join([name.ljust(_widths(self._titles)[0]), *filter(None, parts)]))
 
 
 def _widths(titles: Mapping[str, str]) -> tuple[int, int]:

@@ -14,10 +14,9 @@ Layout::
 
 import json
 import re
-import shutil
 import time
 from collections.abc import Callable, Mapping
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self, final
@@ -26,21 +25,16 @@ from tailornas.errors import DiskError, RunFolderError, TailorNASError
 from tailornas.runs.console import Console
 from tailornas.runs.environment import environment
 from tailornas.runs.files import disk_errors, read_json, read_json_lines, remove_folder, sweep, write_json, write_text
-from tailornas.runs.fingerprint import differences, fingerprint
+from tailornas.runs.fingerprint import fingerprint
 from tailornas.runs.keep import keep_configuration, keep_stage
 from tailornas.runs.lock import locked, terminable
-from tailornas.runs.record import CONFIG, ENVIRONMENT, LOCK, RECORD, STAGES, RunRecord, check_folder
+from tailornas.runs.provenance import KEPT, Provenance
+from tailornas.runs.record import CONFIG, ENVIRONMENT, LOCK, STAGES, RunRecord, check_folder, discard, untouched
 from tailornas.runs.results import changed, read_artifact, read_result, write_result
 from tailornas.runs.stage import CHECKPOINT, LOG, RunStage
 from tailornas.stages import Artifact, Stage
 
 __all__ = ["RunFolder"]
-
-MADE = ("commit", "processor")
-"""Of the environment: where stages differ in it, the user is told."""
-
-KEPT = (*MADE, "tailornas", "threads")
-"""Of the environment: what is written into each result."""
 
 
 @final
@@ -71,10 +65,9 @@ class RunFolder:
         self.seconds: dict[str, float] = {}
         self._console, self._record, self._held, self._made = console, record, held, made
         self._config, self._overwrite = config, overwrite
-        # Of this start, once it computes a stage; and of the stage that was met last.
-        self._environment: dict[str, Any] = {}
-        self._last: Mapping[str, Any] | None = None
+        self._environment: dict[str, Any] = {}  # of this start, once it computes a stage
         self._computed = False
+        self._provenance = Provenance(self.note, console.note)
 
     @classmethod
     def open(
@@ -138,14 +131,9 @@ class RunFolder:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         with self._held:
-            if isinstance(error, TailorNASError) and self._untouched():
+            if isinstance(error, TailorNASError) and untouched(self.path):
                 # Refused before any work was kept: the user is left with nothing to clean up.
-                shutil.rmtree(self.path / STAGES, ignore_errors=True)
-                with suppress(OSError):  # another run's folder may be in them by now
-                    for name in (RECORD, CONFIG, ENVIRONMENT, LOCK):
-                        (self.path / name).unlink(missing_ok=True)
-                    for folder in self._made:
-                        folder.rmdir()
+                discard(self.path, self._made)
                 return
             try:
                 # Refused before it computed anything, a start leaves what lies here as it was.
@@ -219,7 +207,8 @@ class RunFolder:
             (folder / CHECKPOINT).unlink(missing_ok=True)
         if name in self._record.stages:
             self.seconds[name] = self._record.stages[name]
-        self._tell_environment(name, self._environment if result is None else result.get("environment", {}))
+        made = self._environment if result is None else result.get("environment", {})
+        self._provenance.met(name, made, kept=result is not None)
         artifact = self.artifact(name)
         assert artifact is not None
         return artifact
@@ -256,11 +245,6 @@ class RunFolder:
         write_text(path, text)
         return path
 
-    def _untouched(self) -> bool:
-        """Whether no stage has kept anything yet and nobody else has put anything here."""
-        own = {LOCK, RECORD, CONFIG, ENVIRONMENT, STAGES}
-        return own >= {entry.name for entry in self.path.iterdir()} and not any(self.path.glob(f"{STAGES}/*/*"))
-
     def _folder(self, name: str) -> Path:
         return self.path / STAGES / name
 
@@ -283,9 +267,11 @@ class RunFolder:
         name, told = folder.name, len(self.notes)
         with disk_errors(folder):
             folder.mkdir(parents=True, exist_ok=True)
-        stage = RunStage(folder, current, inputs, self._record, self._console, until)
+        commit = self._environment.get("commit")
+        stage = RunStage(folder, current, inputs, self._record, self._console, until, commit)
         # Also takes back log lines and deletes a checkpoint of other inputs if ``compute`` never asks.
         resumed = stage.restore() is not None
+        self._provenance.resumed(name, stage.commits, commit)
         try:
             self._console.stage_started(name, resumed)
             artifact = compute(stage)
@@ -305,9 +291,3 @@ class RunFolder:
             self._console.stage_stopped(name)
             raise
         self._console.stage_finished(name, self._record.stages[name])
-
-    def _tell_environment(self, name: str, made: Mapping[str, Any]) -> None:
-        """Notes where a stage was computed at another commit or on another processor than the one before it."""
-        last, self._last = self._last, {key: made.get(key) for key in MADE}
-        if last is not None and last != self._last:
-            self.note(f"From {name!r} on, stages were computed with others: {differences(last, self._last)}.")

@@ -1,6 +1,9 @@
 """``run.json``: which program, format and job a run folder is of, and how long the run has been at work."""
 
+import shutil
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Self, final
@@ -18,7 +21,9 @@ __all__ = [
     "STAGES",
     "RunRecord",
     "check_folder",
+    "discard",
     "recorded_job",
+    "untouched",
 ]
 
 PROJECT = "tailornas"
@@ -63,6 +68,22 @@ def check_folder(folder: Path, job: str | None = None) -> None:
             f"{folder} is not a run folder: expected it to be empty or to have a {RECORD}, found {found[0]!r}"
             f"{f' and {len(found) - 1} more' if len(found) > 1 else ''}; choose another --out"
         )
+
+
+def untouched(folder: Path) -> bool:
+    """Whether no stage has kept anything in a run folder yet and nobody else has put anything there."""
+    own = {LOCK, RECORD, CONFIG, ENVIRONMENT, STAGES}
+    return own >= {entry.name for entry in folder.iterdir()} and not any(folder.glob(f"{STAGES}/*/*"))
+
+
+def discard(folder: Path, made: Iterable[Path]) -> None:
+    """Removes what a run has written into an :func:`untouched` folder, and the folders that it made, deepest first."""
+    shutil.rmtree(folder / STAGES, ignore_errors=True)
+    with suppress(OSError):  # another run's folder may be in them by now
+        for name in (RECORD, CONFIG, ENVIRONMENT, LOCK):
+            (folder / name).unlink(missing_ok=True)
+        for path in made:
+            path.rmdir()
 
 
 @final

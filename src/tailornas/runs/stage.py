@@ -30,8 +30,10 @@ class RunStage:
         record: the run's time.
         console: where progress is shown.
         until: ``record.elapsed`` at which the stage's time is up; None: never.
+        commit: of the code that computes now; None where there is no checkout.
 
     Attributes:
+        commits: of the code that computed what :meth:`restore` gave, oldest first.
         ended: the ``until`` at which :meth:`overdue` said that the time was up, in this start or an earlier one.
     """
 
@@ -43,11 +45,14 @@ class RunStage:
         record: RunRecord,
         console: Console,
         until: float | None,
+        commit: str | None = None,
     ) -> None:
         self._name, self._fingerprint, self._inputs = folder.name, fingerprint, inputs
         self._checkpoint, self._log = folder / CHECKPOINT, folder / LOG
         self._record, self._console, self._until = record, console, until
         self._earlier, self._started = 0.0, time.monotonic()
+        self._commit = commit
+        self.commits: list[str] = []
         self.ended: float | None = None
 
     @property
@@ -72,7 +77,7 @@ class RunStage:
         if checkpoint is None:
             return None
         self._earlier, self._started = checkpoint["seconds"], time.monotonic()
-        self.ended = checkpoint.get("until")
+        self.ended, self.commits = checkpoint.get("until"), checkpoint.get("commits", [])
         state: dict[str, Any] = checkpoint["state"]
         return state
 
@@ -89,6 +94,7 @@ class RunStage:
                 "fingerprint": self._fingerprint,
                 "inputs": self._inputs,
                 "until": self.ended,
+                "commits": [*dict.fromkeys([*self.commits, *filter(None, [self._commit])])],
                 "log_bytes": self.sync_log(),
                 "seconds": self.seconds,
                 "state": state,

@@ -7,7 +7,7 @@ from typing import final
 from lightning_fabric import Fabric
 from torch import Tensor
 
-from tailornas.metrics import balanced_accuracy, confusion
+from tailornas.metrics import balanced_accuracy, confusion, mean_error, recall_variances
 from tailornas.spaces import Backbone, SearchSpace
 from tailornas.training import predict, recalibrate
 from tailornas.types import Architecture
@@ -45,5 +45,5 @@ def score(
     network = space.derive(architecture)
     recalibrate(fabric, network, calibration)
     logits, targets = predict(fabric, network, selection)
-    value, error = balanced_accuracy(confusion(logits.argmax(1), targets, classes))
-    return Score(value, error)
+    matrix = confusion(logits.argmax(1), targets, classes)
+    return Score(balanced_accuracy(matrix), mean_error(recall_variances(matrix)))

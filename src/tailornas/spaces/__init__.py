@@ -1,6 +1,6 @@
 """Search spaces, the networks they contain, and what networks cost."""
 
-from tailornas.spaces.backbones import BackboneConfig, build_backbone, check_backbone, space_of
+from tailornas.spaces.backbones import BackboneConfig, build_backbone, check_backbone, load_weights, space_of
 from tailornas.spaces.build import (
     DEFAULT_SPACE,
     SPACES,
@@ -15,6 +15,7 @@ from tailornas.spaces.build import (
     build_space,
     check_space,
     identify,
+    kept_space,
     space_config,
 )
 from tailornas.spaces.choice import Choice
@@ -92,11 +93,13 @@ __all__ = [
     "identify",
     "initialise",
     "is_weights",
+    "kept_space",
     "largest",
     "latencies",
     "latency",
     "load_ofa",
     "load_published",
+    "load_weights",
     "mobilenet",
     "nasbench201",
     "nats_size",

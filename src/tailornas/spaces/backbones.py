@@ -1,6 +1,8 @@
 """Backbones by name: CIFAR ResNets, timm's models and architectures of search spaces; and weights from files."""
 
 import re
+import warnings
+from collections.abc import Callable
 from pathlib import Path
 from typing import final
 
@@ -32,8 +34,19 @@ class BackboneConfig(SettingsModel):
     )
 
 
+def _warn(sentence: str) -> None:
+    mend = "tailornas.load_classifier rebuilds the network of a run folder with the head that was trained"
+    warnings.warn(f"{sentence} {mend}.", stacklevel=3)
+
+
 def build_backbone(
-    config: BackboneConfig, space: SpaceConfig | None, image_size: int, classes: int, generator: torch.Generator
+    config: BackboneConfig,
+    space: SpaceConfig | None,
+    image_size: int,
+    classes: int,
+    generator: torch.Generator,
+    *,
+    tell: Callable[[str], object] = _warn,
 ) -> Backbone:
     """Builds a backbone by name, with a linear head.
 
@@ -43,6 +56,7 @@ def build_backbone(
         image_size: height and width in pixels of the images it will see.
         classes: outputs of the head.
         generator: draws the weights.
+        tell: called with what :func:`load_weights` says; by default a warning.
 
     Raises:
         UnknownNameError: no such backbone.
@@ -51,8 +65,8 @@ def build_backbone(
         CheckpointError: the file cannot be read, or holds another network.
     """
     network = _new(config, _space(config, space), image_size, classes, generator)
-    if config.weights not in (None, "online"):
-        load_weights(network, Path(config.weights))
+    if config.weights not in (None, "online") and (left_out := load_weights(network, Path(config.weights))):
+        tell(left_out)
     return network
 
 
@@ -89,13 +103,18 @@ def space_of(backbone: str) -> str | None:
     return space if space in SPACES and architecture else None
 
 
-def load_weights(network: Backbone, path: Path) -> None:
+def load_weights(network: Backbone, path: Path) -> str | None:
     """Puts the weights of a file into ``network``, in place; the head stays new where the file's does not fit.
+
+    A head for other classes does not fit, which is how a backbone goes on to other data, and a head of another kind.
 
     Args:
         network: any backbone.
         path: safetensors by the suffix, else what ``torch.save`` wrote of a state dict. Names are this network's, as a
             run writes them, or for timm's models timm's.
+
+    Returns:
+        A sentence for people where the file's head is for as many classes but of another kind.
 
     Raises:
         CheckpointError: the file cannot be read, or holds another network; nothing is changed then.
@@ -115,11 +134,16 @@ def load_weights(network: Backbone, path: Path) -> None:
                 "of the same backbone"
             )
     kept: dict[str, Tensor] = {name: found[name] for name in body}
-    head = {name: tensor for name, tensor in found.items() if name.startswith("head.")}
-    if {n: t.shape for n, t in head.items()} == {n: t.shape for n, t in own.items() if n.startswith("head.")}:
+    head, new = ({name: t for name, t in tensors.items() if name.startswith("head.")} for tensors in (found, own))
+    fits = {name: tensor.shape for name, tensor in head.items()} == {name: tensor.shape for name, tensor in new.items()}
+    if fits:
         kept.update(head)
         network.head_trained = True
     network.load_state_dict(kept, strict=False)
+    # Heads of all kinds hold one matrix (classes, features).
+    if fits or not {t.shape for t in head.values() if t.ndim == 2} & {t.shape for t in new.values()}:
+        return None
+    return f"The head in {path} is of another kind than the network's, which is a new one."
 
 
 def _space(config: BackboneConfig, space: SpaceConfig | None) -> SpaceConfig | None:

@@ -8,7 +8,7 @@ import torch
 from pydantic import BeforeValidator, ConfigDict, Field, SerializeAsAny, ValidationError
 
 from tailornas.errors import ConfigError, UnknownNameError
-from tailornas.settings import SettingsModel
+from tailornas.settings import SettingsModel, expected
 from tailornas.spaces.darts import darts, genotype_of
 from tailornas.spaces.darts_network import darts_network
 from tailornas.spaces.elastic_resnet import elastic_resnet
@@ -34,6 +34,7 @@ __all__ = [
     "build_space",
     "check_space",
     "identify",
+    "kept_space",
     "space_config",
 ]
 
@@ -201,8 +202,7 @@ def space_config(name: str, settings: Mapping[str, Any]) -> SpaceConfig:
         if first["type"] == "extra_forbidden":
             listed = f"its parameters are {', '.join(known)}" if known else "it has none"
             raise ConfigError(f"space {name!r} has no parameter {parameter!r}: {listed}") from error
-        message = first["msg"].removeprefix("Value error, ")
-        raise ConfigError(f"space.{parameter}: {message[0].lower()}{message[1:]}, got {first['input']!r}") from error
+        raise ConfigError(f"space.{parameter}: {expected([first])}") from error
 
 
 def _read_section(section: object) -> object:
@@ -253,3 +253,23 @@ def identify(config: SpaceConfig) -> dict[str, Any]:
     if isinstance(config, OwnConfig):
         values.update(name=config.name.rpartition(":")[2], sha256=digest(config.name))
     return values
+
+
+def kept_space(settings: Mapping[str, Any], identity: Mapping[str, Any], made: str) -> SpaceConfig:
+    """The settings of a space as a run folder keeps them.
+
+    Args:
+        settings: all of them, the name included.
+        identity: what :func:`identify` said of the space at that time.
+        made: what the folder holds, for a message: ``"search in runs/photos"``.
+
+    Raises:
+        ConfigError: the file of a user's own space is another by now, or cannot be read.
+    """
+    own = {key: value for key, value in settings.items() if key != "name"}
+    space = space_config(settings["name"], own)
+    if identify(space).get("sha256") != identity.get("sha256"):
+        raise ConfigError(
+            f"{space.name} has changed since the {made}: expected the file that was used; restore it, or start anew"
+        )
+    return space

@@ -5,6 +5,7 @@ from abc import ABC, abstractmethod
 import torch
 from torch import Tensor, nn
 
+from tailornas.precision import outside_autocast
 from tailornas.spaces.dimension import Dimension, Number, largest, smallest
 from tailornas.spaces.elastic import ElasticLinear
 from tailornas.spaces.operations import initialise
@@ -74,17 +75,5 @@ class Backbone(nn.Module, ABC):
         return self.classify(self.features(x))
 
     def classify(self, features: Tensor) -> Tensor:
-        """The head's output for features ``(batch, feature_dim)``, in float32 inside of autocast too.
-
-        bfloat16 has three digits: logits would tie, and a tie goes to the class that comes first, which in a
-        long-tailed dataset is the largest.
-        """
-        kind = features.device.type
-        if kind == "meta" or not torch.is_autocast_enabled(kind):
-            return self._head_of(features)
-        with torch.autocast(kind, enabled=False):
-            return self._head_of(features.float())
-
-    def _head_of(self, features: Tensor) -> Tensor:
-        output: Tensor = self.head(features)
-        return output
+        """The head's output for features ``(batch, feature_dim)``, in float32 inside of autocast too."""
+        return outside_autocast(self.head, features)

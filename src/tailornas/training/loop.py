@@ -72,9 +72,8 @@ class OptimizerConfig(SettingsModel):
     def _check(self) -> Self:
         if list(self.milestones) != sorted({m for m in self.milestones if 0 < m < 1}):
             raise ConfigError(f"milestones are rising shares of training in (0, 1), got {list(self.milestones)}")
-        for setting in ("milestones", "gamma"):
-            if self.decay == "cosine" and getattr(self, setting) != type(self).model_fields[setting].default:
-                raise ConfigError(f"decay 'cosine' does not use {setting!r}: leave it out or set decay to 'step'")
+        if self.decay == "cosine" and (setting := self.first_given(("milestones", "gamma"))):
+            raise ConfigError(f"decay 'cosine' does not use {setting!r}: leave it out or set decay to 'step'")
         return self
 
 
@@ -91,15 +90,6 @@ class Fitted:
     """Seconds spent in epochs, over all starts."""
     images_per_second: float
     """Throughput over those seconds."""
-
-    def values(self) -> dict[str, float | int]:
-        """As JSON values."""
-        return {
-            "epochs": self.epochs,
-            "loss": self.loss,
-            "seconds": self.seconds,
-            "images_per_second": self.images_per_second,
-        }
 
 
 def learning_rate_at(config: OptimizerConfig, step: int, steps: int) -> float:

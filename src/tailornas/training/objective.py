@@ -66,9 +66,9 @@ class ObjectiveConfig(SettingsModel, ABC):
     epochs: int | None = Field(None, ge=1)
     loss: LossName = Field("cross_entropy", description=LOSS)
     loss_settings: dict[str, float | str] = Field({}, description=LOSS_SETTINGS)
-    class_weights: Weighting | None = Field(None, description=f"{CLASS_WEIGHTS}; none: auto with drw, else all 1")
+    class_weights: Weighting | None = Field(None, description=f"{CLASS_WEIGHTS}; left out: auto with drw, else all 1")
     schedule: ScheduleConfig | None = Field(
-        None, description="when class weights or balanced sampling come in; none: drw with ldam, else not deferred"
+        None, description="when class weights or balanced sampling come in; left out: drw with ldam, else not deferred"
     )
     sampler: str | None = Field("instance", description=f"{SAMPLER}; none: instance")
     head: str | None = Field(None, description=f"last layer: {', '.join(HEADS)}; none: cosine with ldam, else linear")

@@ -59,12 +59,11 @@ class SecondStageConfig(ObjectiveConfig):
             used |= {*ObjectiveConfig.model_fields, "epochs", "optimizer"} - ({"head"} if self.name == "lws" else set())
         elif self.name in ("tau_norm", "logit_adjustment"):
             used.add("tau")
-        for setting, field in type(self).model_fields.items():
-            if setting not in used and getattr(self, setting) != field.default:
-                raise ConfigError(
-                    f"second stage {self.name!r} does not use {setting!r} and got {getattr(self, setting)!r}: leave it "
-                    "out or choose another second stage"
-                )
+        if setting := self.first_given(setting for setting in type(self).model_fields if setting not in used):
+            raise ConfigError(
+                f"second stage {self.name!r} does not use {setting!r} and got {getattr(self, setting)!r}: leave it "
+                "out or choose another second stage"
+            )
         if self.name == "tau_norm" and self.tau > 1:
             raise ConfigError(f"tau of tau_norm must be in [0, 1] and is {self.tau}: 1 makes all rows equally long")
         if self.name == "lws" and LOSSES[self.loss].head == "cosine":
@@ -74,7 +73,8 @@ class SecondStageConfig(ObjectiveConfig):
             )
         if self.head == "etf":
             raise ConfigError(
-                "second stage 'crt' trains a new head, and nothing of the head 'etf' is trained: choose another head"
+                "second stage 'crt' trains a new head, and of the head 'etf' only a batch norm is trained: choose "
+                "another head"
             )
         return self
 
@@ -137,14 +137,9 @@ def second_stage(
     Features are those of evaluation mode, batch-norm statistics included: in the authors' code these go on moving
     with the balanced batches, so that there the features do not quite stay.
 
-    Args:
-        fabric: device and precision.
-        network: trained, on the device, with its new head.
-        batches: augmented batches in the order of ``settings.sampler``, for what is trained.
-        images: every image once and unaugmented, for nearest class means.
-        settings: which second stage.
-        seed: the run's seed.
-        stage: checkpoints, log and progress.
+    Beside the arguments of :func:`fit`, ``network`` is trained, on the device, and has its new head; ``batches``
+    are augmented, in the order of ``settings.sampler``, for what is trained; ``images`` are every image once and
+    unaugmented, for nearest class means.
     """
     if settings.trained:
         fit_head(fabric, network, batches, settings, seed=seed, stage=stage)

@@ -6,7 +6,7 @@ from typing import Any, Self, final
 import torch
 from lightning_fabric import Fabric
 from pydantic import Field, model_validator
-from torch import Tensor, nn
+from torch import Tensor
 
 from tailornas.errors import ConfigError
 from tailornas.losses import LOSSES, LossName, check_head
@@ -81,6 +81,16 @@ class TrainConfig(ObjectiveConfig):
         return self
 
     @property
+    def last_objective(self) -> ObjectiveConfig:
+        """The settings whose loss says what probabilities the finished network's logits stand for.
+
+        Those of a second stage that trains or replaces the head; ``tau_norm`` and ``logit_adjustment`` change logits
+        that the training's own loss has fitted.
+        """
+        second = self.second_stage
+        return second if second.trained or second.name == "ncm" else self
+
+    @property
     def title(self) -> str:
         """What people read: ``mixup + balanced_softmax``, ``ldam + drw``, ``cross_entropy + auto weights``."""
         weights = "own" if isinstance(self.class_weights, tuple) else self.class_weights
@@ -109,15 +119,18 @@ PUBLISHED_RECIPE = TrainConfig(
 90% of training on, weight decay 2e-4 on everything. The images are cropped and flipped, as the augmentation does by
 default.
 
-Deviations: convolutions start from a normal distribution by their fan-out (1502.01852) and the head uniformly, where
-that code starts all of them by their fan-in; and pixels are normalised by the statistics of the training images at
-hand, not of all of CIFAR-10.
+Deviations: convolutions start from a normal distribution by their fan-out (1502.01852) and a linear head uniformly,
+where that code starts both by their fan-in. The rows of a cosine head have unit length in both; their directions are
+uniform on the sphere here, and those of points drawn uniformly from a cube there. Pixels are normalised by the mean and
+the standard deviation of the training images at hand. That code divides by (0.2023, 0.1994, 0.2010), which are means
+over CIFAR-10 of the deviations within one image; those of all its pixels are about (0.247, 0.244, 0.262), so that its
+inputs are 1.2 to 1.3 times as large.
 """
 
 
 def train(
     fabric: Fabric,
-    network: nn.Module,
+    network: Backbone,
     batches: EpochBatches,
     settings: TrainConfig,
     *,
@@ -140,14 +153,13 @@ def train(
         compiled: run the network through ``torch.compile``.
 
     Raises:
-        ConfigError: a backbone's head and the loss do not belong together, or a two-branch network is to be compiled.
+        ConfigError: the head and the loss do not belong together, or a two-branch network is to be compiled.
         DataError: class weights that do not fit the class counts.
         DivergenceError: a loss was not finite.
     """
     if compiled and isinstance(network, TwoBranchNetwork):
         raise ConfigError("torch.compile does not reach two-branch training: leave out device.compile or two_branch")
-    if isinstance(network, Backbone):
-        check_head(LOSSES[settings.loss], network.head)
+    check_head(LOSSES[settings.loss], network.head)
     cells = network if isinstance(network, DARTSNetwork) else None
     has_auxiliary = cells is not None and cells.auxiliary is not None
     outputs: Callable[[Tensor], Any] = cells.forward_with_auxiliary if cells is not None and has_auxiliary else network

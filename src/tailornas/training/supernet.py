@@ -61,14 +61,8 @@ def pretrain(
     Deviation from the paper: an architecture is drawn in its simplified form, in which operations that cannot reach
     the output do not run. They would receive no gradient, so the weights are the same and the time is saved.
 
-    Args:
-        fabric: device and precision.
-        space: the supernet, on the device; its head is replaced where the loss needs another.
-        batches: the source's training images.
-        settings: the objective and the optimizer.
-        epochs: how many epochs.
-        seed: the run's seed.
-        stage: checkpoints, log and progress.
+    Beside the arguments of :func:`fit`, ``space`` is the supernet, on the device, whose head is replaced where
+    the loss needs another; ``batches`` are the source's; ``settings`` are the objective and the optimizer.
 
     Raises:
         ConfigError: the settings need a head that the space cannot have.

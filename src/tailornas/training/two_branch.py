@@ -138,7 +138,10 @@ def two_branch_loss(
 ) -> Tensor:
     """The loss of a pair of batches (equation 3), with the paper's parabolic decay of alpha (equation 5).
 
-    Deviation: alpha falls step by step, in the paper's code epoch by epoch.
+    Deviations: alpha falls step by step, in the paper's code epoch by epoch. The learning rate is whatever the training
+    has. That of :data:`~tailornas.training.PUBLISHED_RECIPE` falls after 80% and 90% of it; in BBN's code for CIFAR-10
+    it warms up from a third and falls after 60% and 80% (``train.optimizer.milestones``), so that at the first fall
+    alpha is 0.64 there and 0.36 here.
 
     Args:
         network: the two-branch network.
