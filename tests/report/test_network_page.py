@@ -158,6 +158,7 @@ def test_the_page_ends_with_how_the_network_is_used_and_explains_its_words(netwo
     report = network_reports(["a", "b", "c"])
     text = text_of(render_network(report))
     assert "To use it Weights stages/train/result.safetensors in the run folder" in text
+    assert 'In Python tailornas.load_classifier("FOLDER") with the run folder does all of what follows Images' in text
     assert "less 0.4914, 0.4822, 0.4465, divided by" in text
     assert "Probabilities the softmax of 30 times the outputs" in text
     assert text.endswith("order of the outputs a b c The figures need JavaScript; nothing is loaded from anywhere.")

@@ -193,5 +193,6 @@ def test_the_page_says_how_both_networks_are_used_and_explains_its_words(reports
         ("found", "stages/train/result.safetensors"),
         ("resnet20", "stages/baseline/result.safetensors"),
     ]
+    assert '<code>tailornas.load_classifier("FOLDER", "baseline")</code> for the resnet20' in use
     terms = re.findall(r"<dt>(.+?)</dt>", page.partition("What the words mean")[2].partition("</dl>")[0])
     assert {"MACs", "supernet", "Pareto front", "harmonic mean", "AUROC", "ECE", "ldam"} <= set(terms)
