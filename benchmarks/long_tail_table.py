@@ -3,7 +3,7 @@
 Each row is a ``tailornas train`` of its own, in a run folder of its own, on CIFAR-10-LT with imbalance factor 100; the
 split, the seed, the epochs and the rest of the recipe are the same. Methods of a second stage go on from the network
 that another row trained, cross-entropy's but for one. Started again, it goes on where it ended: finished rows are only
-read. With ``--only`` one row is computed, and the others stay as the table has them.
+read. With ``--only`` one row is computed, and the others stay as the table has them, second stages of that row too.
 
     python -m benchmarks.long_tail_table --data-dir DIR --runs DIR --out docs/results/long-tail-table/table.json
 """
@@ -89,12 +89,14 @@ def main() -> None:
     options = {name: (*common, *own) for name, own in ROWS.items()}
     options |= {name: (*options[first], *own) for name, (first, own) in SECOND_STAGES.items()}
     recipe = {"backbone": arguments.backbone, "epochs": arguments.epochs, "seed": arguments.seed, "runs a row": 1}
-    rows: dict[str, Any] = {}
+    machine, rows = environment(), {}
     if arguments.only:
+        if not arguments.out.exists():
+            raise SystemExit(f"{arguments.out} does not exist: --only computes a row of a table that is there")
         table = json.loads(arguments.out.read_text())
         if {key: table[key] for key in recipe} != recipe:
             raise SystemExit(f"{arguments.out} is of another recipe than {recipe}: give the options it was made by")
-        rows = table["rows"]
+        machine, rows = table["machine"], table["rows"]
         options = {arguments.only: options[arguments.only]}
     for number, (name, given) in enumerate(options.items(), start=1):
         print(f"== {number}/{len(options)} {name}", flush=True)
@@ -103,7 +105,7 @@ def main() -> None:
             shutil.copytree(arguments.runs / slug(SECOND_STAGES[name][0]), folder)
         train(folder, given, arguments.data_dir)
         rows[name] = {"command": " ".join(("tailornas train", *given)), **measured(folder)}
-        write({"machine": environment(), **recipe, "rows": rows}, arguments.out)
+        write({"machine": machine, **recipe, "rows": rows}, arguments.out)
 
 
 def slug(name: str) -> str:

@@ -173,6 +173,12 @@ def test_none_is_a_word_where_a_key_may_be_none(tmp_path: Path) -> None:
             ["train.schedule.start=0.5", "train.schedule=drs"],
             {"train.schedule.name": "drs", "train.schedule.start": 0.5},
         ),
+        (
+            ["train={schedule='drw'}", "train.schedule.start=0.5"],
+            {"train.schedule.name": "drw", "train.schedule.start": 0.5},
+        ),
+        (["train.schedule.start=0.5", "train.schedule=none"], {"train.schedule.name": "none"}),
+        (["train.schedule.start=0.5", "train.schedule.name=none"], {"train.schedule.name": "none"}),
         (["train.mix=mixup"], {"train.mix.name": "mixup"}),
         (["train.second_stage=crt", "train.second_stage=ncm"], {"train.second_stage.name": "ncm"}),
         (["space=darts", "space.cells=5"], {"space.name": "darts", "space.cells": 5}),
@@ -183,7 +189,7 @@ def test_a_text_for_a_section_is_its_name(tmp_path: Path, assignments: list[str]
     assert read_config(RunConfig, assignments=assignments) == config
     first, *others = assignments
     key, _, value = first.partition("=")
-    text = value if value[0].isdigit() else repr(value)
+    text = value if value[0] in "0123456789{" else repr(value)
     assert read_toml(tmp_path, f"{key} = {text}\n", *others) == config
     assert read_config(StandaloneConfig, assignments=["backbone=resnet20"]).backbone.name == "resnet20"
 

@@ -158,9 +158,11 @@ def read_config(
         if not equals or not key.strip():
             raise ConfigError(f"expected stage.field=value, got {assignment!r}")
         _put(model, tree, key.strip(), _toml_value(text.strip()))
+        tree = _read_text(model, tree)
     for key, value in (flags or {}).items():
         _put(model, tree, key, value)
-    given = _read_text(model, tree)
+        tree = _read_text(model, tree)
+    given = tree
     tree = _with_defaults(model, given)
     try:
         config = model.model_validate(tree)
@@ -278,16 +280,18 @@ def _toml_value(text: str) -> Any:
 
 
 def _put(model: type[BaseModel], tree: dict[str, Any], key: str, value: Any) -> None:
-    """Sets a dotted key; a text for a section that has a name sets the name and leaves the section's other keys."""
+    """Sets a dotted key; a text for a section that has a name sets the name.
+
+    The section's other keys stay, unless it is switched off: nobody could take back what a file says of them.
+    """
     *sections, name = key.split(".")
     at: type[BaseModel] | None = model
     for section in sections:
         tree, at = tree.setdefault(section, {}), _section(at, section)
         if not isinstance(tree, dict):
             raise ConfigError(f"{key}: {section} is a value, not a section")
-    if _is_name(_section(at, name), value) and isinstance(tree.get(name), dict):
-        tree[name]["name"] = value
-    elif _is_name(_section(at, name), value):
-        tree[name] = {"name": value}
-    else:
-        tree[name] = value
+    if _is_name(inner := _section(at, name), value):
+        tree, at, name = tree.setdefault(name, {}), inner, "name"
+    if name == "name" and at and value == "none" == at.model_fields["name"].default:
+        tree.clear()
+    tree[name] = value

@@ -123,7 +123,9 @@ def test_two_lists_of_one_part(tmp_path: Path) -> None:
         (tmp_path / file).write_text(f"{number}a.png 1\n{number}b.png 0\n")
     if len(list(tmp_path.iterdir())) < 3:
         pytest.skip("the file system takes both names for one")
-    with pytest.raises(DataError, match=r"train\.txt has TEST\.txt and Test\.txt beside it: expected one list to test"):
+    with pytest.raises(
+        DataError, match=r"train\.txt has TEST\.txt and Test\.txt beside it: expected one list of the test part"
+    ):
         read_list(tmp_path / "train.txt", None)
 
 

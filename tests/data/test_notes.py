@@ -26,8 +26,10 @@ def test_what_is_passed_over_or_in_two_parts_is_noted(tmp_path: Path) -> None:
     assert dataset.test.counts.counts == (4, 6)
     assert dataset.notes == (
         "Files passed over, because their names are not those of images: 2 ending in .heic, 1 without an ending.",
-        "1 test image is in the selection part, too: results on it are too good.",
-        "2 test images are in the train part, too: results on them are too good.",
+    )
+    assert dataset.overlaps == (
+        ("test", "1 test image is in the selection part, too: results on it are too good."),
+        ("test", "2 test images are in the train part, too: results on them are too good."),
     )
 
 
@@ -38,12 +40,12 @@ def test_images_that_are_not_trained_on_are_in_no_part(tmp_path: Path) -> None:
     for number in range(20):
         shutil.copy(tmp_path / "train" / "bee" / f"{number}.png", tmp_path / "test" / "bee" / f"copy {number}.png")
     whole = prepare(DataConfig(data=str(tmp_path)), 0)
-    assert whole.notes == ("20 test images are in the train part, too: results on them are too good.",)
+    assert whole.overlaps == (("test", "20 test images are in the train part, too: results on them are too good."),)
     tail = prepare(DataConfig(data=str(tmp_path), imbalance_factor=10), 0)
     assert tail.fit.counts.counts == (21, 2)
     # One of the two is in the selection split, which the final networks are fitted to as well.
     assert tail.selection.counts.counts == (4, 1)
-    assert tail.notes == ("2 test images are in the train part, too: results on them are too good.",)
+    assert tail.overlaps == (("test", "2 test images are in the train part, too: results on them are too good."),)
 
 
 def test_images_under_several_labels_are_noted(tmp_path: Path) -> None:
@@ -66,7 +68,6 @@ def test_a_test_image_under_another_label_is_noted(tmp_path: Path) -> None:
     lay(tmp_path / "train", {"ant": 9, "bee": 5}, 0)
     lay(tmp_path / "test", {"ant": 3, "bee": 4}, 100)
     shutil.copy(tmp_path / "train" / "bee" / "1.png", tmp_path / "test" / "ant" / "copy.png")
-    assert prepare(DataConfig(data=str(tmp_path)), 0).notes == (
-        "1 image is there under several labels, of which at most one is right.",
-        "1 test image is in the train part, too: results on it are too good.",
-    )
+    dataset = prepare(DataConfig(data=str(tmp_path)), 0)
+    assert dataset.notes == ("1 image is there under several labels, of which at most one is right.",)
+    assert dataset.overlaps == (("test", "1 test image is in the train part, too: results on it are too good."),)

@@ -165,7 +165,7 @@ def test_shards_are_equal_and_cover_all(length: int, world_size: int) -> None:
 
 def test_one_process_has_everything() -> None:
     assert shard(torch.tensor([2, 0, 1]), 0, 1).tolist() == [2, 0, 1]
-    assert shard(torch.arange(0), 0, 1).tolist() == []
+    assert shard(torch.arange(0), 1, 2).tolist() == []
 
 
 def test_reversed_draws_a_class_by_the_inverse_of_its_size() -> None:

@@ -28,6 +28,15 @@ def test_rows_are_a_path_and_a_label() -> None:
     assert list(parse_table(text, "labels.csv")) == [(3, "a/1.jpg", "red fox"), (4, "b, c.jpg", 'say "hi"')]
 
 
+@pytest.mark.parametrize("header", [",label", ",0", "path,"])
+def test_a_header_may_say_anything(header: str) -> None:
+    assert list(parse_table(f"{header}\na.jpg,cat\n", "labels.csv")) == [(2, "a.jpg", "cat")]
+
+
+def test_lines_of_nothing_are_passed_over() -> None:
+    assert list(parse_table("\n   \nf,l\na.jpg,cat\n,\n \n", "labels.csv")) == [(4, "a.jpg", "cat")]
+
+
 def test_space_around_fields_and_the_encoding_of_accents_count_for_nothing() -> None:
     rows = parse_table("f,l\n a.jpg , cafe\N{COMBINING ACUTE ACCENT}  noir \n", "labels.csv")
     assert list(rows) == [(2, "a.jpg", "caf\N{LATIN SMALL LETTER E WITH ACUTE} noir")]
@@ -39,6 +48,7 @@ def test_space_around_fields_and_the_encoding_of_accents_count_for_nothing() -> 
         ("a.jpg,cat", r"line 1 is 'a\.jpg,cat', which lists an image: expected a header before it"),
         ("filename", "line 1 is 'filename': expected a header of two columns, path and label, such as 'filename,"),
         ("filename;label", "line 1 is 'filename;label': expected a header of two columns"),
+        ("x/1,cat", "line 1 is 'x/1,cat', which lists an image: expected a header before it"),
         ("id,file,label", "line 1 is 'id,file,label': expected a header of two columns"),
     ],
 )
@@ -48,7 +58,18 @@ def test_a_header_of_two_columns_comes_first(header: str, said: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "row", ["a.jpg", "a, b.jpg,cat", "a.jpg,", ",cat", "cat,a.jpg", '"a.jpg,cat\nb.jpg",dog', '"a.jpg,cat', '"a"b,c']
+    "row",
+    [
+        "a.jpg",
+        "a, b.jpg,cat",
+        "a.jpg,",
+        ",cat",
+        "cat,a.jpg",
+        '"a.jpg,cat\nb.jpg",dog',
+        'a.jpg,"cat\nb.jpg,dog"',
+        '"a.jpg,cat',
+        '"a"b,c',
+    ],
 )
 def test_bad_rows_are_named_by_number(row: str) -> None:
     with pytest.raises(DataError, match=r"^labels\.csv line [34] is .*: expected 'path,label'") as caught:
@@ -70,6 +91,8 @@ def test_any_text_is_read_or_refused_in_one_line(text: str) -> None:
 def test_labels_are_in_order_of_name_or_number() -> None:
     assert label_order({"dog", "Cat", "10", "9"}) == ("10", "9", "Cat", "dog")
     assert label_order({"10", "9", "1"}) == ("1", "9", "10")
+    assert label_order({"1.0", "10.0", "2.0"}) == ("1.0", "10.0", "2.0")
+    assert label_order({"9" * 5000, "10"}) == ("10", "9" * 5000)
 
 
 @pytest.mark.parametrize("name", ["labels.csv", "labels.CSV"])
@@ -112,7 +135,9 @@ def test_the_tables_beside_are_parts_with_the_same_labels(tmp_path: Path) -> Non
     with pytest.raises(DataError, match=r"test\.csv has the label 'cow', which the list to train on has not"):
         read_list(train, None)
     write(test, "d.png", header="filename")  # as Kaggle's: without labels
-    with pytest.raises(DataError, match=r"two columns.*; or move test\.csv elsewhere, if it is no list to test$"):
+    with pytest.raises(
+        DataError, match=r"two columns.*; or move test\.csv elsewhere, if it is not the list of the test part$"
+    ):
         read_list(train, None)
 
 

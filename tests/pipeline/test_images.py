@@ -51,7 +51,7 @@ def test_a_run_has_its_folder_outside_the_images(tmp_path: Path, monkeypatch: py
     with pytest.raises(RunFolderError) as caught:
         check_apart(Path("runs/photos"), ".")
     assert str(caught.value) == (
-        "the run folder runs/photos lies in the folder of the images, ., where it would count as a class: give one "
+        "the run folder runs/photos lies in the folder of the images, ., where it would be taken for images: give one "
         "outside, such as --out ../runs/photos"
     )
     for out in (photos, photos / "cat" / "run", tmp_path / "link" / "runs"):

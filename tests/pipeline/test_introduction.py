@@ -1,15 +1,16 @@
 from dataclasses import replace
 from io import StringIO
 from pathlib import Path
+from typing import Literal
 
 from tailornas.data import DataConfig, Dataset, prepare
 from tailornas.pipeline.introduction import first, introduce
 from tailornas.runs import PlainConsole, RunFolder
 
 
-def told(folder: Path, target: Dataset, name: str = "test") -> list[str]:
+def told(folder: Path, target: Dataset, name: Literal["test", "selection"] = "test", *others: str) -> list[str]:
     with RunFolder.open(folder, "", PlainConsole({}, StringIO())) as run:
-        introduce(run, target, target.selection if name == "selection" else target.test, name)
+        introduce(run, target, name, *others)
     return run.notes
 
 
@@ -32,6 +33,13 @@ def test_classes_that_nothing_measures_bad_images_and_notes(tmp_path: Path) -> N
         "Odd.",
     ]
     assert [note for note in told(tmp_path / "s", target, "selection") if "selection" in note] == []
+
+
+def test_of_images_in_two_parts_those_are_told_of_that_something_is_judged_by(tmp_path: Path) -> None:
+    target = replace(prepare(DataConfig(), 0), overlaps=(("test", "Test."), ("selection", "Selection.")))
+    assert told(tmp_path / "test", target) == ["Test."]
+    assert told(tmp_path / "selection", target, "selection") == ["Selection."]
+    assert told(tmp_path / "search", target, "test", "selection") == ["Test.", "Selection."]
 
 
 def test_five_names_are_told() -> None:

@@ -86,7 +86,7 @@ def test_images_of_one_size_need_no_histogram() -> None:
     rest = without_code(page_of(arrays([9, 5])))
     assert "fig-sizes" not in rest
     assert "8 pixels" in rest
-    assert "<dt>A run sees</dt><dd>8 x 8 pixels (--image-size for another size)</dd>" in rest
+    assert "<dt>A run sees</dt><dd>8 x 8 pixels (--image-size of a run for another)</dd>" in rest
     assert "Equal images" not in rest
 
 

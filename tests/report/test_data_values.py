@@ -176,14 +176,14 @@ def test_advice_names_what_there_is(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("width", "height", "seen"),
     [
-        (40, 40, {"size": 32, "kept": 1.0, "text": "32 x 32 pixels (--image-size for another size)"}),
+        (40, 40, {"size": 32, "kept": 1.0, "text": "32 x 32 pixels (--image-size of a run for another)"}),
         (
             30,
             40,
             {
                 "size": 32,
                 "kept": 0.75,
-                "text": "32 x 32 pixels, the centre: 75% of the median image (--image-size for another size)",
+                "text": "32 x 32 pixels, the centre: 75% of the median image (--image-size of a run for another)",
             },
         ),
         (
@@ -192,7 +192,7 @@ def test_advice_names_what_there_is(tmp_path: Path) -> None:
             {
                 "size": 64,
                 "kept": pytest.approx(1 / 15),
-                "text": "64 x 64 pixels, the centre: 7% of the median image (--image-size for another size)",
+                "text": "64 x 64 pixels, the centre: 7% of the median image (--image-size of a run for another)",
             },
         ),
     ],

@@ -154,6 +154,16 @@ def test_a_training_to_choose_by_never_speaks_of_a_test_figure(
     assert "train what you choose once more, without --evaluate-on, and use that" in hidden
 
 
+def test_what_a_path_or_a_class_is_called_explains_no_word(network_reports: MakeReport) -> None:
+    report = network_reports(["scratch", "supernet", "c"])
+    report.network["init"] = "scratch"
+    assert "first weights were random" in render_network(report)
+    report.network["init"] = "/scratch/supernet.safetensors"
+    page = render_network(report)
+    assert "first weights were random" not in page
+    assert "contains every architecture" not in page
+
+
 def test_the_page_ends_with_how_the_network_is_used_and_explains_its_words(network_reports: MakeReport) -> None:
     report = network_reports(["a", "b", "c"])
     text = text_of(render_network(report))

@@ -188,7 +188,7 @@ def test_the_page_says_how_both_networks_are_used_and_explains_its_words(reports
     metrics["balanced_accuracy"] = report.found["metrics"]["balanced_accuracy"]
     page = without_plotly(render(report))
     use = page.partition('<section id="use">')[2]
-    assert "take the one that is cheaper for you: by arithmetic the found network, with " in use
+    assert "take the one that is cheaper for you: the found network has " in use
     assert re.findall(r"<dt>Weights of the (\w+)</dt><dd><code>(.+?)</code>", use) == [
         ("found", "stages/train/result.safetensors"),
         ("resnet20", "stages/baseline/result.safetensors"),

@@ -11,8 +11,8 @@ from tailornas.report.use import advice, preparation
     [
         ("found", 3, "Take the found network"),
         ("baseline", 1, "Take the baseline resnet20"),
-        ("noise", 1_000_000, "the one that is cheaper for you: by arithmetic the found network, with 1 M MACs."),
-        ("noise", 90_000_000, "by arithmetic the baseline resnet20, with 40.8 M MACs."),
+        ("noise", 1_000_000, "the one that is cheaper for you: the found network has 1 M MACs."),
+        ("noise", 90_000_000, "the baseline resnet20 has 40.8 M MACs."),
         ("noise", 40_813_184, "take either."),
     ],
 )
@@ -23,6 +23,13 @@ def test_the_better_network_is_to_be_taken_and_the_cheaper_one_where_neither_is_
     report.found["macs"], report.found["params"] = macs, report.baseline["params"]
     judged = Verdict(outcome, "", "")  # type: ignore[arg-type]
     assert words in advice(judged, report.found, report.baseline).replace("\N{NO-BREAK SPACE}", " ")
+
+
+def test_of_equal_arithmetic_parameters_decide(reports: Callable[..., Report]) -> None:
+    report = reports(["a", "b"])
+    report.found["macs"], report.found["params"] = report.baseline["macs"], 1000
+    said = advice(Verdict("noise", "", ""), report.found, report.baseline)
+    assert said.replace("\N{NO-BREAK SPACE}", " ").endswith("the found network has 1 k parameters.")
 
 
 def test_what_becomes_of_an_image_is_said_with_its_numbers(reports: Callable[..., Report]) -> None:

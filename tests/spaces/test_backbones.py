@@ -213,7 +213,9 @@ def test_a_head_of_another_kind_for_as_many_classes_is_told_of(tmp_path: Path, k
     linear = linear_head(64, 10, seeded())
     trained.head = LWSHead(linear) if kind == "lws" else build_head(kind, 64, 10, seeded())
     path = written(tmp_path / "weights.pt", trained.state_dict())
-    sentence = f"The head in {path} is of another kind than the network's, which is a new one."
+    sentence = (
+        f"The head in {path} is not a linear one with a bias, and only such a head is gone on from: this one is new."
+    )
     with pytest.warns(UserWarning, match=re.escape(sentence) + r" tailornas\.load_classifier rebuilds") as caught:
         network = built("resnet20", weights=str(path))
     assert caught[0].filename == __file__

@@ -16,7 +16,7 @@ pixels = torch.tensor(digits.images * 255 / 16, dtype=torch.uint8)  # (images, 8
 images = MemoryImages(pixels[:, None].repeat(1, 3, 1, 1))  # uint8 (images, 3, size, size)
 labels, rows, classes = torch.tensor(digits.target), torch.arange(len(pixels)), tuple("0123456789")
 test = rows % 4 == 0
-rare = (labels > 4) & (rows % 10 != 1)  # five classes keep a tenth of their images
+rare = (labels > 4) & (rows % 10 != 1)  # five classes keep a few of their images
 train_split = TrainSplit(images, rows[~test & ~rare], labels[~test & ~rare], classes)
 test_split = TestSplit(images, rows[test], labels[test], classes)
 normalization = pixel_statistics(train_split)

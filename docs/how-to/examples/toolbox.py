@@ -13,7 +13,7 @@ from tailornas.types import ClassCounts
 digits = load_digits()
 images, labels = torch.tensor(digits.data / 16, dtype=torch.float32), torch.tensor(digits.target)
 test = torch.arange(len(labels)) % 4 == 0
-rare = (labels > 4) & (torch.arange(len(labels)) % 10 != 1)  # five classes keep a tenth of their images
+rare = (labels > 4) & (torch.arange(len(labels)) % 10 != 1)  # five classes keep a few of their images
 train_images, train_labels = images[~test & ~rare], labels[~test & ~rare]
 counts = ClassCounts.of(train_labels, 10)
 

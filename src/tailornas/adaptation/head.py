@@ -99,7 +99,7 @@ def adapt_head(
     The backbone runs without a graph and its weights stay as they are. Its batch norms use the statistics of the
     target's batches, as they will when candidates are scored.
 
-    Beside the arguments of :func:`tailornas.training.fit`, ``space`` is the supernet trained on the source;
+    Arguments are as in :func:`tailornas.training.fit`, but: ``space`` is the supernet trained on the source;
     ``batches`` are the target's; ``settings`` are the objective and the optimizer.
 
     Raises:

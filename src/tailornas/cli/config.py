@@ -51,14 +51,18 @@ def _section(config: "BaseModel", path: str = "") -> Iterator[str]:
             continue
         yield ""
         yield from _meaning(field)
-        yield f'# {name} = "none"' if values[name] is None else f"{name} = {_toml(values[name])}"
+        if values[name] is not None:
+            yield f"{name} = {_toml(values[name])}"
+        else:  # where being left out means something, none means another thing
+            yield f"# {name} =" if "left out:" in (field.description or "") else f'# {name} = "none"'
     for name, (field, value) in fields.items():
         if isinstance(value, BaseModel):
             yield from ("", f"[{path}{name}]")
             yield from _section(value, f"{path}{name}.")
         elif section := _optional_section(field.annotation):
             # Commented out as a whole: that it is there has a meaning.
-            lines = (*_meaning(field), f"[{path}{name}]", *_section(section(), f"{path}{name}."))
+            usual = getattr(config, f"resolved_{name}", None) or section()
+            lines = (*_meaning(field), f"[{path}{name}]", *_section(usual, f"{path}{name}."))
             yield from ("", *(line if not line or line.startswith("#") else f"# {line}" for line in lines))
 
 

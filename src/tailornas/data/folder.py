@@ -101,7 +101,7 @@ def _parts(
         named = by_role.get("train", next(iter(roles)))
         raise DataError(
             f"{root} has the sub-folders {', '.join(others)} beside {', '.join(roles)}: expected only parts (train, "
-            f"val, test), move or rename the others, or rename {named} if it is a class"
+            f"val, test), move or rename the others, or rename {named} if it is a class; or give {root / named} alone"
         )
     if len(by_role) < len(roles) or "train" not in by_role:
         raise DataError(
@@ -137,7 +137,8 @@ def _subfolders(folder: Path, found: _Found | None = None) -> list[str]:
         for entry in entries:
             if entry.name.startswith("."):
                 continue
-            if entry.is_dir():
+            # Unlike that of an entry, is_dir of a path says no to a circle of links.
+            if (folder / entry.name).is_dir() if entry.is_symlink() else entry.is_dir():
                 folders.append(entry.name)
             elif found and (path := folder / entry.name).suffix.lower() in EXTENSIONS:
                 loose.append(path)
@@ -187,8 +188,8 @@ def _images(folder: Path, found: _Found) -> tuple[list[Path], Counter[str]]:
     images: list[Path] = []
     others: Counter[str] = Counter()
     for place, folders, files in os.walk(folder, onerror=_raise):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        found.links += [path for path in (Path(place, name) for name in sorted(folders)) if path.is_symlink()]
+        folders[:] = sorted(name for name in folders if not name.startswith("."))  # walked in this order
+        found.links += [path for path in (Path(place, name) for name in folders) if path.is_symlink()]
         for path in (Path(place, name) for name in files if not name.startswith(".")):
             if path.suffix.lower() in EXTENSIONS:
                 images.append(path)

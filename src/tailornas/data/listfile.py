@@ -75,7 +75,9 @@ def read_list(path: Path, root: Path | None) -> StoredSource:
             try:
                 listed, _ = _read(beside, classes)
             except DataError as problem:
-                raise DataError(f"{problem}; or move {beside.name} elsewhere, if it is no list to {part}") from problem
+                raise DataError(
+                    f"{problem}; or move {beside.name} elsewhere, if it is not the list of the {part} part"
+                ) from problem
             if listed[0]:
                 lists[beside], parts[part] = listed, _split(root, *listed)
     for (one, (files, _)), (other, (others, _)) in combinations(lists.items(), 2):
@@ -99,8 +101,8 @@ def _beside(path: Path, part: str) -> Path | None:
     found = sorted(other for other in path.parent.iterdir() if other.name.lower() == name.lower() and other.is_file())
     if len(found) > 1:
         raise DataError(
-            f"{path} has {' and '.join(other.name for other in found)} beside it: expected one list to {part}, move or "
-            "rename the others"
+            f"{path} has {' and '.join(other.name for other in found)} beside it: expected one list of the {part} "
+            "part, move or rename the others"
         )
     return found[0] if found else None
 

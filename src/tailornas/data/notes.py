@@ -10,11 +10,11 @@ from torch import Tensor
 from tailornas.data.sources import PartName, Source
 from tailornas.types import Split, TrainSplit
 
-__all__ = ["notes"]
+__all__ = ["notes", "overlaps"]
 
 
 def notes(source: Source, fit: TrainSplit) -> Iterator[str]:
-    """Yields what listing the images showed, and a sentence on images under several labels or in two parts.
+    """Yields what listing the images showed, and a sentence on images under several labels.
 
     Args:
         source: the images.
@@ -22,20 +22,35 @@ def notes(source: Source, fit: TrainSplit) -> Iterator[str]:
             and what is not trained on makes no result too good.
     """
     yield from source.listing
-    own: dict[PartName, Split | None] = {"test": source.test, "selection": source.selection, "train": fit}
-    parts = {name: part for name, part in own.items() if part is not None}
-    contents = {name: source.contents[name][part.rows] for name, part in parts.items()}
+    parts = _parts(source, fit)
     several = _under_several_labels(
-        torch.cat(list(contents.values())), torch.cat([part.labels for part in parts.values()])
+        torch.cat([source.contents[name][part.rows] for name, part in parts.items()]),
+        torch.cat([part.labels for part in parts.values()]),
     )
     if several:
         there = "image is" if several == 1 else "images are"
         yield f"{several:,} {there} there under several labels, of which at most one is right."
+
+
+def overlaps(source: Source, fit: TrainSplit) -> Iterator[tuple[PartName, str]]:
+    """Yields a part whose results are too good, as images of it are in another part, and a sentence on that.
+
+    Args:
+        source: the images.
+        fit: see :func:`notes`.
+    """
+    contents = {name: source.contents[name][part.rows] for name, part in _parts(source, fit).items()}
     for (name, numbers), (other, others) in combinations(contents.items(), 2):
         shared = int(torch.isin(numbers, others).sum())
         if shared:
             are, them = ("image is", "it") if shared == 1 else ("images are", "them")
-            yield f"{shared:,} {name} {are} in the {other} part, too: results on {them} are too good."
+            yield name, f"{shared:,} {name} {are} in the {other} part, too: results on {them} are too good."
+
+
+def _parts(source: Source, fit: TrainSplit) -> dict[PartName, Split]:
+    """What the source came with, and what of it is fitted to."""
+    own: dict[PartName, Split | None] = {"test": source.test, "selection": source.selection, "train": fit}
+    return {name: part for name, part in own.items() if part is not None}
 
 
 def _under_several_labels(contents: Tensor, labels: Tensor) -> int:

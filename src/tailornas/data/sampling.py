@@ -90,9 +90,8 @@ def shard(positions: Tensor, rank: int, world_size: int) -> Tensor:
         rank: number of this process, from 0.
         world_size: number of processes.
     """
-    length = len(positions)
-    met = -(-length // world_size) * world_size
-    return positions[torch.arange(rank, met, world_size) % max(1, length)]
+    each = -(-len(positions) // world_size)
+    return positions[(rank + world_size * torch.arange(each)) % max(1, len(positions))]
 
 
 def _power(counts: ClassCounts, exponent: float) -> Tensor:

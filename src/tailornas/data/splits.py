@@ -11,7 +11,7 @@ import torch
 from pydantic import Field, model_validator
 from torch import Tensor
 
-from tailornas.data.notes import notes
+from tailornas.data.notes import notes, overlaps
 from tailornas.data.profiles import Profile, class_counts
 from tailornas.data.sources import SOURCES, PartName, Source, load
 from tailornas.data.stored import as_text
@@ -121,6 +121,7 @@ class Dataset:
         contents: of each part of the source a number for every row of its images, int64, that equal images share.
         own_selection: whether ``selection`` is a part of its own that the source came with.
         notes: what the reader of a report must know about the images, a sentence each.
+        overlaps: parts whose results are too good, as images of them are in another part, with a sentence each.
     """
 
     train: TrainSplit
@@ -138,6 +139,7 @@ class Dataset:
     contents: Mapping[PartName, Tensor]
     own_selection: bool = False
     notes: tuple[str, ...] = ()
+    overlaps: tuple[tuple[PartName, str], ...] = ()
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -194,7 +196,7 @@ def prepare(config: DataConfig, seed: int, progress: Callable[[int, int], None] 
     The test split is set apart first: the source's own, else a stratified fraction. What is left takes on the
     profile, and the selection split is the source's own, else a stratified fraction of that. Where a fraction is
     set apart, equal images stay together; those that the source's own parts share stay where they are, and
-    :attr:`Dataset.notes` says how many they are.
+    :attr:`Dataset.overlaps` says how many they are.
 
     Args:
         config: what to load, and how to divide it.
@@ -224,7 +226,8 @@ def prepare(config: DataConfig, seed: int, progress: Callable[[int, int], None] 
         contents=source.contents,
         own_selection=source.selection is not None,
     )
-    return replace(dataset, notes=tuple(notes(source, dataset.fit)))
+    fit = dataset.fit
+    return replace(dataset, notes=tuple(notes(source, fit)), overlaps=tuple(overlaps(source, fit)))
 
 
 def divide(source: Source, config: DataConfig, seed: int) -> tuple[TrainSplit, SelectionSplit, TestSplit, TrainSplit]:

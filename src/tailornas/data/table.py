@@ -4,12 +4,13 @@ import csv
 import io
 import unicodedata
 from collections.abc import Iterable, Iterator
-from pathlib import PurePath
 
 from tailornas.data.folder import EXTENSIONS
 from tailornas.errors import DataError
 
 __all__ = ["label_order", "parse_table"]
+
+_DIGITS = 18  # of a label that is taken for a number
 
 
 def parse_table(text: str, place: str) -> Iterator[tuple[int, str, str]]:
@@ -31,7 +32,7 @@ def parse_table(text: str, place: str) -> Iterator[tuple[int, str, str]]:
     header = True
     try:
         for fields in rows:
-            if fields:
+            if any(map(str.strip, fields)):
                 path, label = _path_and_label(fields, f"{place} line {rows.line_num}", header)
                 if not header:
                     yield rows.line_num, path, label
@@ -44,25 +45,29 @@ def parse_table(text: str, place: str) -> Iterator[tuple[int, str, str]]:
 
 
 def label_order(labels: Iterable[str]) -> tuple[str, ...]:
-    """Class names in label order: by name, as those of folders, or by number where every label is one."""
+    """Class names in label order: by name, as those of folders, or by number where all are whole numbers in digits."""
     names = set(labels)
-    if all(name.isdecimal() for name in names):
+    if all(name.isdecimal() and len(name) <= _DIGITS for name in names):
         return tuple(sorted(names, key=lambda name: (int(name), name)))
     return tuple(sorted(names))
 
 
 def _path_and_label(fields: list[str], place: str, header: bool) -> tuple[str, str]:
-    line = f"{place} is {','.join(fields)[:80]!r}"
     if len(fields) != 2:
         what = "a header of two columns, path and label, such as 'filename,label'" if header else "'path,label'"
-        raise DataError(f"{line}: expected {what}, with a comma between them and nothing else")
+        raise _refused(fields, place, f": expected {what}, with a comma between them and nothing else")
     path, label = fields[0].strip(), unicodedata.normalize("NFC", " ".join(fields[1].split()))
-    if header and _is_image(path):
-        raise DataError(f"{line}, which lists an image: expected a header before it, such as 'filename,label'")
-    if not path or not label or "\n" in path or (_is_image(label) and not _is_image(path)):
-        raise DataError(f"{line}: expected 'path,label', the path of an image and its label")
+    if header and (_is_image(path) or "/" in path):
+        raise _refused(fields, place, ", which lists an image: expected a header before it, such as 'filename,label'")
+    several = any("\n" in field.strip() for field in fields)
+    if not header and (not path or not label or several or (_is_image(label) and not _is_image(path))):
+        raise _refused(fields, place, ": expected 'path,label', the path of an image and its label")
     return path, label
 
 
+def _refused(fields: list[str], place: str, why: str) -> DataError:
+    return DataError(f"{place} is {','.join(fields)[:80]!r}{why}")
+
+
 def _is_image(path: str) -> bool:
-    return PurePath(path).suffix.lower() in EXTENSIONS
+    return path[path.rfind(".") :].lower() in EXTENSIONS

@@ -72,7 +72,7 @@ def weights_at(
     """
     if weighting is None or (schedule.name == "drw" and not _begun(schedule, progress)):
         return None
-    hashable = weighting if isinstance(weighting, str) else tuple(weighting)
+    hashable = weighting if isinstance(weighting, str) else tuple(map(float, weighting))
     return _weights_on(hashable, counts, torch.device(device))
 
 

@@ -36,7 +36,7 @@ def check_apart(out: Path, *data: str | None) -> None:
             free = images.parent / "runs" / run.name
             shorter = min(os.path.relpath(free), str(free), key=len)
             raise RunFolderError(
-                f"the run folder {out} lies in the folder of the images, {place}, where it would count as a class: "
+                f"the run folder {out} lies in the folder of the images, {place}, where it would be taken for images: "
                 f"give one outside, such as --out {shlex.quote(shorter)}"
             )
 

@@ -209,7 +209,7 @@ def _introduce(console: Console, folder: RunFolder, target: Dataset, source: Sup
     folder.note(f"The supernet is trained on {source.description}.")
     if target.unscored:
         folder.note(f"Classes without a selection image, which no choice can heed: {first(target.unscored)}.")
-    introduce(folder, target, target.test, "test")
+    introduce(folder, target, "test", "selection")
 
 
 def _report(

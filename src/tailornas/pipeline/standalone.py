@@ -130,7 +130,7 @@ def train(
             )
         for sentence in told:
             folder.note(sentence)
-        introduce(folder, target, fitting.measured, config.evaluate_on)
+        introduce(folder, target, config.evaluate_on)
         identity = {
             "backbone": backbone.name,
             "space": space and identify(space),

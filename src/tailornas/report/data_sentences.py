@@ -95,8 +95,8 @@ def seen(image_size: int, kept: float) -> str:
         image_size: height and width in pixels that it is decoded to.
         kept: share of the median image that is left of it, of 0 to 1.
     """
-    centre = f", the centre: {kept:.0%} of the median image" if kept < 1 else ""
-    return f"{image_size} x {image_size} pixels{centre} (--image-size for another size)"
+    centre = f", the centre: {kept:.0%} of the median image" if round(kept, 2) < 1 else ""
+    return f"{image_size} x {image_size} pixels{centre} (--image-size of a run for another)"
 
 
 def _images(number: int, one: str, several: str) -> str:

@@ -46,7 +46,7 @@ METHODS: Mapping[str, str] = {
     "label_aware_smoothing": "loss that asks for less certainty, the least of the biggest class",
     "seql": "equalisation loss: rare classes are spared being pushed down by images of frequent ones",
     "mixup": "training images are blended in pairs",
-    "remix": "training images are blended in pairs, of which the rarer class gets the label",
+    "remix": "training images are blended in pairs; where one class is far bigger, the rarer may get the whole label",
     "auto weights": "class weights by the effective number of images: rare classes count more",
     "effective weights": "class weights by the effective number of images: rare classes count more",
     "inverse weights": "class weights by one over the number of images: rare classes count more",
@@ -61,11 +61,11 @@ METHODS: Mapping[str, str] = {
     "linear": "the usual head, the network's last layer: weighted sums of the features",
     "cosine": "head that compares the directions of features and classes, for a loss that scales the cosines",
     "scaled_cosine": "head that compares the directions of features and classes",
-    "etf": "head whose classes are as far apart as they can be, which is not trained",
+    "etf": "head whose directions of the classes are fixed, as far apart as they can be",
     "two branches": "one branch is fitted to all images and one to rare classes, and what they say is added",
-    "crt": "afterwards a new head is fitted to classes that are shown equally often, the rest frozen",
-    "lws": "afterwards one scale a class is fitted, to classes that are shown equally often, the rest frozen",
-    "tau_norm": "afterwards the head's weights are made equally long for every class",
+    "crt": "afterwards a new head is fitted alone, to classes that are shown equally often unless set otherwise",
+    "lws": "afterwards one scale a class is fitted, to classes that are shown equally often unless set otherwise",
+    "tau_norm": "afterwards the head's weights are made more alike in length from class to class",
     "ncm": "afterwards the head is replaced by the mean features of every class",
 }
 """A part of a loss's title, without its numbers -> what it means."""
@@ -75,7 +75,7 @@ def explained(texts: Iterable[str], losses: Iterable[str]) -> dict[str, str]:
     """The terms that occur on a page, and what they mean.
 
     Args:
-        texts: what the page says in words.
+        texts: what the page says in its own words: a class or a path may be called as a term is.
         losses: titles of the losses on it, :attr:`tailornas.training.TrainConfig.title`.
     """
     said = "\n".join(texts)

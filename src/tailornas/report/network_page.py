@@ -2,7 +2,7 @@
 
 from tailornas.report.figures import by_size
 from tailornas.report.glossary import explained
-from tailornas.report.page import render_template, stage_times
+from tailornas.report.page import own_words, render_template, stage_times
 from tailornas.report.recognition import most_confused
 from tailornas.report.sections import Section, class_section, confusion_section, recall_section, training_section
 from tailornas.report.style import FOUND, TEST
@@ -18,7 +18,7 @@ def render_network(report: NetworkReport) -> str:
     network = report.network
     classes = network["metrics"]["per_class"]
     told, summary, figures = result(network), summarize_one(network), network_sections(report)
-    words = [told.sentence, *(" ".join(row) for rows in summary.values() for row in rows)]
+    words = own_words(row for rows in summary.values() for row in rows)
     return render_template(
         "network.html.j2",
         title=report.title,

@@ -1,7 +1,7 @@
 """The report as one HTML file that needs nothing else: no network, no second file, no server."""
 
 from base64 import b64encode
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
 from importlib.resources import files
@@ -60,6 +60,12 @@ class StageTime:
     taken: str
 
 
+def own_words(rows: Iterable[tuple[str, str]]) -> list[str]:
+    """What a summary says in the page's own words: a path that weights came from is not among them."""
+    starts = "scratch", "supernet"  # else a path
+    return [f"{label} {value}" if label != "Starts from" or value in starts else label for label, value in rows]
+
+
 def render(report: Report) -> str:
     """Returns the page as HTML text, to be written as UTF-8.
 
@@ -70,7 +76,7 @@ def render(report: Report) -> str:
     found, baseline = report.found["metrics"]["per_class"], report.baseline["metrics"]["per_class"]
     judged, summary = verdict(report.found, report.baseline), summarize(report.found, report.baseline)
     figures = sections(report)
-    words = [judged.sentence, *(f"{row.label} {row.found}" for rows in summary.values() for row in rows)]
+    words = own_words((row.label, row.found) for rows in summary.values() for row in rows)
     words += [text for figure in figures for text in (figure.aid, *(panel.title for panel in figure.panels))]
     return render_template(
         "page.html.j2",

@@ -17,10 +17,12 @@ def advice(judged: Verdict, found: Network, baseline: Network) -> str:
     if costs[0] == costs[1]:
         return "Neither is known to recognise more, and they cost the same: take either."
     cheaper, name = (found, "found network") if costs[0] < costs[1] else (baseline, f"baseline {baseline['name']}")
-    return (
-        "Neither is known to recognise more, so take the one that is cheaper for you: by arithmetic the "
-        f"{name}, with {count(cheaper['macs'])} MACs."
+    by = (
+        f"{count(cheaper['macs'])} MACs"
+        if found["macs"] != baseline["macs"]
+        else f"{count(cheaper['params'])} parameters"
     )
+    return f"Neither is known to recognise more, so take the one that is cheaper for you: the {name} has {by}."
 
 
 def preparation(data: Data) -> str:

@@ -114,7 +114,7 @@ def load_weights(network: Backbone, path: Path) -> str | None:
             run writes them, or for timm's models timm's.
 
     Returns:
-        A sentence for people where the file's head is for as many classes but of another kind.
+        A sentence for people where the file's head is for as many classes but not linear.
 
     Raises:
         CheckpointError: the file cannot be read, or holds another network; nothing is changed then.
@@ -143,7 +143,7 @@ def load_weights(network: Backbone, path: Path) -> str | None:
     # Heads of all kinds hold one matrix (classes, features).
     if fits or not {t.shape for t in head.values() if t.ndim == 2} & {t.shape for t in new.values()}:
         return None
-    return f"The head in {path} is of another kind than the network's, which is a new one."
+    return f"The head in {path} is not a linear one with a bias, and only such a head is gone on from: this one is new."
 
 
 def _space(config: BackboneConfig, space: SpaceConfig | None) -> SpaceConfig | None:

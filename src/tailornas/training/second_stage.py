@@ -137,7 +137,7 @@ def second_stage(
     Features are those of evaluation mode, batch-norm statistics included: in the authors' code these go on moving
     with the balanced batches, so that there the features do not quite stay.
 
-    Beside the arguments of :func:`fit`, ``network`` is trained, on the device, and has its new head; ``batches``
+    Arguments are as in :func:`fit`, but: ``network`` is trained, on the device, and has its new head; ``batches``
     are augmented, in the order of ``settings.sampler``, for what is trained; ``images`` are every image once and
     unaugmented, for nearest class means.
     """
@@ -156,7 +156,7 @@ def fit_head(
     seed: int,
     stage: Stage,
 ) -> Fitted:
-    """What :func:`second_stage`, whose arguments it takes, does where something is trained."""
+    """What :func:`second_stage`, whose arguments it takes but for ``images``, does where something is trained."""
     check_head(LOSSES[settings.loss], network.head)
     network.eval()
     objective = Objective(settings, batches.counts, seed=seed, stage=("second-stage",), device=fabric.device)

@@ -61,7 +61,7 @@ def pretrain(
     Deviation from the paper: an architecture is drawn in its simplified form, in which operations that cannot reach
     the output do not run. They would receive no gradient, so the weights are the same and the time is saved.
 
-    Beside the arguments of :func:`fit`, ``space`` is the supernet, on the device, whose head is replaced where
+    Arguments are as in :func:`fit`, but: ``space`` is the supernet, on the device, whose head is replaced where
     the loss needs another; ``batches`` are the source's; ``settings`` are the objective and the optimizer.
 
     Raises:
