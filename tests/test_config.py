@@ -177,8 +177,6 @@ def test_none_is_a_word_where_a_key_may_be_none(tmp_path: Path) -> None:
             ["train={schedule='drw'}", "train.schedule.start=0.5"],
             {"train.schedule.name": "drw", "train.schedule.start": 0.5},
         ),
-        (["train.schedule.start=0.5", "train.schedule=none"], {"train.schedule.name": "none"}),
-        (["train.schedule.start=0.5", "train.schedule.name=none"], {"train.schedule.name": "none"}),
         (["train.mix=mixup"], {"train.mix.name": "mixup"}),
         (["train.second_stage=crt", "train.second_stage=ncm"], {"train.second_stage.name": "ncm"}),
         (["space=darts", "space.cells=5"], {"space.name": "darts", "space.cells": 5}),
@@ -192,6 +190,24 @@ def test_a_text_for_a_section_is_its_name(tmp_path: Path, assignments: list[str]
     text = value if value[0] in "0123456789{" else repr(value)
     assert read_toml(tmp_path, f"{key} = {text}\n", *others) == config
     assert read_config(StandaloneConfig, assignments=["backbone=resnet20"]).backbone.name == "resnet20"
+
+
+@pytest.mark.parametrize("off", ["train.schedule=none", "train.schedule.name=none"])
+def test_a_section_of_a_file_is_switched_off_whole(tmp_path: Path, off: str) -> None:
+    file = '[train]\nbatch_size = 32\n[train.schedule]\nname = "drw"\nstart = 0.5\n'
+    config = read_toml(tmp_path, file, off)
+    assert config.train.schedule == ScheduleConfig()
+    assert config.train.batch_size == 32
+    assert read_toml(tmp_path, file, "train.schedule=drs").train.schedule == ScheduleConfig(name="drs", start=0.5)
+    # What is told beside it on the command line is a mistake of the same person.
+    assert "does not use 'start' and got 0.5" in message_of("train.schedule.start=0.5", off)
+
+
+def test_a_table_replaces_that_of_a_file(tmp_path: Path) -> None:
+    file = '[train]\nbatch_size = 32\nloss = "focal"\nloss_settings = { gamma = 3.0 }\n'
+    config = read_toml(tmp_path, file, "train.loss=ldam", "train.loss_settings={scale=20.0}")
+    assert (config.train.loss_settings, config.train.batch_size) == ({"scale": 20.0}, 32)
+    assert read_toml(tmp_path, file, "train={schedule='none'}").train.loss == "ldam"
 
 
 def test_a_text_that_is_no_name_of_the_section() -> None:

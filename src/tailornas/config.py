@@ -3,7 +3,7 @@
 import tomllib
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, Self, TypeVar, final, get_args
+from typing import Any, Literal, Self, TypeVar, final
 
 import tomli_w
 from pydantic import BaseModel, Field, ValidationError, model_validator
@@ -12,8 +12,9 @@ from tailornas.adaptation import HeadConfig
 from tailornas.data import AugmentConfig, DataConfig
 from tailornas.errors import ConfigError, naming
 from tailornas.metrics import GroupConfig
+from tailornas.overrides import assigned, given_keys
 from tailornas.search import Limits, SearchConfig
-from tailornas.settings import SettingsModel, section_type
+from tailornas.settings import SettingsModel
 from tailornas.spaces import DEFAULT_SPACE, BackboneConfig, SpaceSection, space_config, space_of
 from tailornas.training import PUBLISHED_RECIPE, DeviceConfig, ObjectiveConfig, PretrainConfig, TrainConfig
 from tailornas.units import Duration
@@ -145,24 +146,15 @@ def read_config(
     Raises:
         ConfigError: the file cannot be read, a key is unknown or a value is wrong; names the key's full path.
     """
-    tree: dict[str, Any] = {}
+    told: dict[str, Any] = {}
     if file is not None:
         try:
-            tree = _read_text(model, tomllib.loads(file.read_text(encoding="utf-8")))
+            told = tomllib.loads(file.read_text(encoding="utf-8"))
         except OSError as error:
             raise ConfigError(f"cannot read the configuration {file}: {error.strerror}") from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{file} is not TOML: {error}") from error
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key.strip():
-            raise ConfigError(f"expected stage.field=value, got {assignment!r}")
-        _put(model, tree, key.strip(), _toml_value(text.strip()))
-        tree = _read_text(model, tree)
-    for key, value in (flags or {}).items():
-        _put(model, tree, key, value)
-        tree = _read_text(model, tree)
-    given = tree
+    given = given_keys(model, told, [*map(assigned, assignments), *(flags or {}).items()])
     tree = _with_defaults(model, given)
     try:
         config = model.model_validate(tree)
@@ -178,31 +170,6 @@ def read_config(
 def to_toml(config: BaseModel) -> str:
     """The configuration as TOML, every value spelt out; what is none is left out, unless its default is not."""
     return tomli_w.dumps(_write_none(config, config.model_dump(mode="json"), type(config)))
-
-
-def _read_text(model: type[BaseModel], tree: Mapping[str, Any]) -> dict[str, Any]:
-    """The tree with a table for every text that is a section's name, and None for ``none`` of keys that may be none."""
-    values = dict(tree)
-    for name, value in tree.items():
-        field, section = model.model_fields.get(name), _section(model, name)
-        if _is_name(section, value):
-            values[name] = {"name": value}
-        elif value == "none" and field and type(None) in get_args(field.annotation):
-            values[name] = None
-        elif isinstance(value, Mapping) and section is not None:
-            values[name] = _read_text(section, value)
-    return values
-
-
-def _section(model: type[BaseModel] | None, name: str) -> type[BaseModel] | None:
-    """The model of a section of ``model``; None for any other key."""
-    return section_type(model.model_fields[name].annotation) if model and name in model.model_fields else None
-
-
-def _is_name(section: type[BaseModel] | None, value: Any) -> bool:
-    """Whether a value for a section is the section's name alone. ``none`` is a name where it is the default one."""
-    name = section.model_fields.get("name") if section else None
-    return isinstance(value, str) and name is not None and (value != "none" or name.default == "none")
 
 
 def _refuse_no_weights(config: BaseModel, given: Mapping[str, Any], path: str = "") -> None:
@@ -270,28 +237,3 @@ def _merged(under: dict[str, Any], over: dict[str, Any]) -> dict[str, Any]:
         for k, v in over.items()
     }
     return {**under, **both}
-
-
-def _toml_value(text: str) -> Any:
-    try:
-        return tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        return text
-
-
-def _put(model: type[BaseModel], tree: dict[str, Any], key: str, value: Any) -> None:
-    """Sets a dotted key; a text for a section that has a name sets the name.
-
-    The section's other keys stay, unless it is switched off: nobody could take back what a file says of them.
-    """
-    *sections, name = key.split(".")
-    at: type[BaseModel] | None = model
-    for section in sections:
-        tree, at = tree.setdefault(section, {}), _section(at, section)
-        if not isinstance(tree, dict):
-            raise ConfigError(f"{key}: {section} is a value, not a section")
-    if _is_name(inner := _section(at, name), value):
-        tree, at, name = tree.setdefault(name, {}), inner, "name"
-    if name == "name" and at and value == "none" == at.model_fields["name"].default:
-        tree.clear()
-    tree[name] = value

@@ -32,8 +32,8 @@ def test_different_inputs_have_different_fingerprints(one: dict[str, Any], other
 
 
 def test_the_fingerprint_by_hand() -> None:
-    # printf '{"inputs":{"a":[1,2.5],"b":"x"},"name":"train","results":6}' | sha256sum
-    expected = "7955255fbf0705f199403449a0f57df646a4990888168ef11c07f98890931b3f"
+    # printf '{"inputs":{"a":[1,2.5],"b":"x"},"name":"train","results":7}' | sha256sum
+    expected = "50c84ee75f0b7a607fdf1ab44e778ca815dec8b56a0075adb3784d48a17eaaad"
     assert fingerprint("train", {"b": "x", "a": (1, 2.5)}) == expected
 
 
